@@ -1,0 +1,14 @@
+"""Shared by every test: calm threads, so that two cores carry a whole suite."""
+
+import os
+
+# Both must be set before torch or ONNX Runtime start their thread pools.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+try:
+    import torch
+except ModuleNotFoundError:  # the core's tests run without the training extra
+    pass
+else:
+    torch.set_num_threads(1)
