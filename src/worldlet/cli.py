@@ -1,0 +1,309 @@
+"""The command line: one verb per stage of the pipeline, each importing its own part only when it runs.
+
+Options of the long-running verbs are the fields of that part's config dataclass, so a YAML file given with
+``--config`` and the command line use the same names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+Config = TypeVar("Config")
+
+DEFAULT_WORLD = "platformer"
+# What the extra [train] brings, by import name.
+TRAINING_MODULES = (
+    *("av", "einops", "lightning", "onnx", "onnxscript", "tensorboard"),
+    *("torch", "torchmetrics", "vector_quantize_pytorch", "webdataset"),
+)
+
+
+class Verb(NamedTuple):
+    """One line of the table of contents, and what runs it."""
+
+    grammar: str
+    summary: str
+    example: str
+    run: Callable[[list[str]], None]
+
+
+class UsageError(ValueError):
+    """The command line itself is wrong: an unknown verb, a missing or unreadable option."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0 done, 2 a mistake explained in one sentence, 130 interrupted."""
+    # Spinning threads stall a busy machine; libraries read this once, when they are first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments or os.environ.get("WORLDLET_DEBUG") == "1"
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        _dispatch(arguments)
+    except KeyboardInterrupt:
+        print("\nworldlet: stopped by Ctrl-C.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        sentence = _explain(error, arguments)
+        if sentence is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"worldlet: {sentence}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _dispatch(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(contents())
+    elif arguments[0] in ("-V", "--version"):
+        from worldlet import __version__
+
+        print(f"worldlet {__version__}")
+    else:
+        find_verb(arguments[0]).run(arguments[1:])
+
+
+def contents() -> str:
+    """Return the text of ``worldlet --help``: the pipeline in order, one line and one example a verb."""
+    width = max(len(f"{name} {verb.grammar}") for name, verb in VERBS.items())
+    lines = ["Worldlet turns a game into a small neural network that you can play.", ""]
+    for name, verb in VERBS.items():
+        lines.append(f"  {f'{name} {verb.grammar}':{width}}   {verb.summary}")
+    lines += ["", "For example:"]
+    lines += [f"  worldlet {name} {verb.example}" for name, verb in VERBS.items()]
+    lines += [
+        "",
+        "WORLD is a shipped name, a world folder, or a RUN (its exported world). `worldlet VERB --help` lists a verb's",
+        "options; --debug (or WORLDLET_DEBUG=1) shows the traceback behind an error; --version prints the version.",
+    ]
+    return "\n".join(lines)
+
+
+def find_verb(name: str) -> Verb:
+    """Return the verb called ``name``; the error for an unknown one suggests the nearest."""
+    if name in VERBS:
+        return VERBS[name]
+    near = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.5)
+    hint = f"did you mean `worldlet {near[0]}`?" if near else "`worldlet --help` lists them."
+    raise UsageError(f"there is no verb {name!r}; {hint}")
+
+
+# --- the verbs, in pipeline order --------------------------------------------------------------------------------
+
+
+def _record(arguments: list[str]) -> None:
+    from worldlet.data.record import RecordConfig, record
+
+    record(parse_config("record", RecordConfig, arguments))
+
+
+def _train(arguments: list[str]) -> None:
+    from worldlet.train.run import TrainConfig, train
+
+    train(parse_config("train", TrainConfig, arguments))
+
+
+def _export(arguments: list[str]) -> None:
+    from worldlet.train.export import ExportConfig, export
+
+    export(parse_config("export", ExportConfig, arguments))
+
+
+def _eval(arguments: list[str]) -> None:
+    from worldlet.eval.suite import EvalConfig, evaluate
+
+    evaluate(parse_config("eval", EvalConfig, arguments))
+
+
+def _play(arguments: list[str]) -> None:
+    parser = verb_parser("play")
+    parser.add_argument("world", nargs="?", default=DEFAULT_WORLD, help="shipped name, world folder or RUN")
+    parser.add_argument("--port", type=int, default=8000, help="port of the page")
+    parser.add_argument("--headless", action="store_true", help="no page: a player of our own, written to --out")
+    parser.add_argument("--steps", type=int, default=300, help="headless: how many frames to dream")
+    parser.add_argument("--seed", type=int, default=0, help="headless: the same seed gives the same file")
+    parser.add_argument("--out", type=Path, default=Path("dream.gif"), help="headless: a .gif, or .mp4 with [video]")
+    options = parse(parser, arguments)
+    if options.headless:
+        from worldlet.engine.play import play_headless
+
+        play_headless(options.world, steps=options.steps, seed=options.seed, out=options.out)
+    else:
+        from worldlet import server
+
+        server.run([options.world], host="127.0.0.1", port=options.port, open_browser=True)
+
+
+def _serve(arguments: list[str]) -> None:
+    parser = verb_parser("serve")
+    parser.add_argument("worlds", nargs="*", default=[DEFAULT_WORLD], help="shipped names, world folders or RUNs")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+    options = parse(parser, arguments)
+    from worldlet import server
+
+    server.run(options.worlds, host=options.host, port=options.port, open_browser=False)
+
+
+VERBS = {
+    "record": Verb(
+        "ENV --out DATA",
+        "let scripted players play a game and record it",
+        "worldlet/Platformer-v0 --frames 200000 --out data/platformer",
+        _record,
+    ),
+    "train": Verb(
+        "DATA --out RUN",
+        "train a tokenizer and a dynamics model on the record",
+        "data/platformer --out runs/platformer --minutes 120",
+        _train,
+    ),
+    "export": Verb(
+        "RUN --out WORLD",
+        "turn a training run into a world folder that needs no torch",
+        "runs/platformer --out worlds/platformer",
+        _export,
+    ),
+    "eval": Verb(
+        "WORLD --out DIR",
+        "measure a world against the real game: card.json and pictures",
+        "platformer --quick --out card",
+        _eval,
+    ),
+    "play": Verb(
+        "[WORLD]",
+        "play a world in the browser, or --headless into a GIF",
+        "--headless --steps 300 --seed 7 --out dream.gif",
+        _play,
+    ),
+    "serve": Verb(
+        "[WORLD ...]",
+        "serve worlds to other programs over REST and WebSocket",
+        "platformer --host 0.0.0.0 --port 8000",
+        _serve,
+    ),
+}
+
+
+# --- reading options ---------------------------------------------------------------------------------------------
+
+
+def verb_parser(name: str) -> ArgumentParser:
+    """Return an empty parser for the verb ``name`` that raises instead of exiting."""
+    from jsonargparse import ArgumentParser
+
+    verb = VERBS[name]
+    return ArgumentParser(
+        prog=f"worldlet {name}",
+        description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
+        epilog=f"Example: worldlet {name} {verb.example}",
+        exit_on_error=False,
+    )
+
+
+def parse(parser: ArgumentParser, arguments: list[str]) -> Namespace:
+    """Parse ``arguments``; a mistake becomes one ``UsageError`` that names the nearest option where one was meant."""
+    from jsonargparse import ArgumentError
+
+    try:
+        return parser.parse_args(_config_first(arguments))
+    except ArgumentError as error:
+        reason = _reword(" ".join(str(error).split()).rstrip("."), parser.format_help())
+        raise UsageError(f"{reason}; see `{parser.prog} --help`.") from error
+
+
+def _config_first(arguments: list[str]) -> list[str]:
+    """Move ``--config FILE`` to the front: later options win, and the command line should win over the file."""
+    for index, argument in enumerate(arguments):
+        if argument == "--config" or argument.startswith("--config="):
+            end = index + (2 if argument == "--config" else 1)
+            return arguments[index:end] + arguments[:index] + arguments[end:]
+    return arguments
+
+
+UNKNOWN_OPTION = re.compile(
+    r"unrecognized arguments: --(?P<flag>[\w.-]+)"
+    r"|Option '(?P<key>[\w.-]+)' is not accepted"
+    r"|Group '(?P<group>[\w.]+)' does not accept option '(?P<member>[\w.-]+)'"
+)
+WRONG_VALUE = re.compile(r'Parser key "(?P<key>[\w.]+)": .*(?:Got|Given) value: (?P<value>.*)$')
+
+
+def _reword(reason: str, help_text: str) -> str:
+    """Turn the parser's commonest complaints into plain sentences."""
+    if unknown := UNKNOWN_OPTION.search(reason):
+        option = unknown["flag"] or unknown["key"] or f"{unknown['group']}.{unknown['member']}"
+        near = difflib.get_close_matches(f"--{option}", re.findall(r"--[\w.]+", help_text), n=1, cutoff=0.5)
+        return f"there is no option --{option}" + (f", did you mean {near[0]}?" if near else "")
+    if wrong := WRONG_VALUE.search(reason):
+        return f"--{wrong['key']} cannot be {wrong['value']!r}"
+    return reason
+
+
+def parse_config(verb: str, config_class: type[Config], arguments: list[str]) -> Config:
+    """Build ``config_class`` from the command line: its first field is positional, every other one an option.
+
+    A nested dataclass becomes a group (``--tokenizer.codebook_size 512``), a bool a pair of switches
+    (``--resume``, ``--no-resume``), and ``--config FILE.yaml`` sets any field by the same name.
+    """
+    from argparse import BooleanOptionalAction
+
+    assert dataclasses.is_dataclass(config_class)
+    parser = verb_parser(verb)
+    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    hints = get_type_hints(config_class)
+    positional, *options = dataclasses.fields(config_class)
+    parser.add_argument(positional.name, type=hints[positional.name], help=_help(positional))
+    for field in options:
+        hint, flag, default = hints[field.name], f"--{field.name}", _default(field)
+        if dataclasses.is_dataclass(hint):
+            parser.add_class_arguments(hint, field.name, default=default)
+        elif hint is bool:
+            parser.add_argument(flag, action=BooleanOptionalAction, default=default, help=_help(field))
+        elif default is dataclasses.MISSING:
+            parser.add_argument(flag, type=hint, required=True, help=_help(field))
+        else:
+            parser.add_argument(flag, type=hint, default=default, help=_help(field))
+    values: dict[str, Any] = vars(parser.instantiate(parse(parser, arguments)))
+    values.pop("config")
+    return config_class(**values)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _help(field: dataclasses.Field[Any]) -> str:
+    return str(field.metadata.get("help", ""))
+
+
+# --- errors ------------------------------------------------------------------------------------------------------
+
+
+def _explain(error: Exception, arguments: list[str]) -> str | None:
+    """Return one sentence for a mistake of the user's or of the machine's; ``None`` for a bug of ours."""
+    if isinstance(error, ImportError):
+        if "pip install" in str(error):  # a part that names its own extra
+            return str(error)
+        if (error.name or "").partition(".")[0] in TRAINING_MODULES:
+            verb = arguments[0] if arguments else "this"
+            return f"`worldlet {verb}` needs the training extra: pip install 'worldlet[train]'"
+        return None
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return str(error) or type(error).__name__
