@@ -1,23 +1,23 @@
 """The command line: one verb per stage of the pipeline, each importing its own part only when it runs.
 
-Options of the long-running verbs are the fields of that part's config dataclass, so a YAML file given with
-``--config`` and the command line use the same names.
+The options of record, train, export and eval are the fields of that part's config dataclass, so the command line and
+a YAML file given with ``--config`` use the same names.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import dataclasses
 import difflib
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
-
-if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser, Namespace
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Config = TypeVar("Config")
 
@@ -129,14 +129,14 @@ def _eval(arguments: list[str]) -> None:
 
 
 def _play(arguments: list[str]) -> None:
-    parser = verb_parser("play")
+    parser = Parser("play")
     parser.add_argument("world", nargs="?", default=DEFAULT_WORLD, help="shipped name, world folder or RUN")
     parser.add_argument("--port", type=int, default=8000, help="port of the page")
     parser.add_argument("--headless", action="store_true", help="no page: a player of our own, written to --out")
     parser.add_argument("--steps", type=int, default=300, help="headless: how many frames to dream")
     parser.add_argument("--seed", type=int, default=0, help="headless: the same seed gives the same file")
     parser.add_argument("--out", type=Path, default=Path("dream.gif"), help="headless: a .gif, or .mp4 with [video]")
-    options = parse(parser, arguments)
+    options = parser.parse_args(arguments)
     if options.headless:
         from worldlet.engine.play import play_headless
 
@@ -148,11 +148,11 @@ def _play(arguments: list[str]) -> None:
 
 
 def _serve(arguments: list[str]) -> None:
-    parser = verb_parser("serve")
+    parser = Parser("serve")
     parser.add_argument("worlds", nargs="*", default=[DEFAULT_WORLD], help="shipped names, world folders or RUNs")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on")
-    options = parse(parser, arguments)
+    options = parser.parse_args(arguments)
     from worldlet import server
 
     server.run(options.worlds, host=options.host, port=options.port, open_browser=False)
@@ -201,95 +201,119 @@ VERBS = {
 # --- reading options ---------------------------------------------------------------------------------------------
 
 
-def verb_parser(name: str) -> ArgumentParser:
-    """Return an empty parser for the verb ``name`` that raises instead of exiting."""
-    from jsonargparse import ArgumentParser
+class Parser(argparse.ArgumentParser):
+    """A verb's parser: a mistake is one ``UsageError`` that names the nearest option, never a page of usage."""
 
-    verb = VERBS[name]
-    return ArgumentParser(
-        prog=f"worldlet {name}",
-        description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
-        epilog=f"Example: worldlet {name} {verb.example}",
-        exit_on_error=False,
-    )
+    def __init__(self, name: str) -> None:
+        verb = VERBS[name]
+        super().__init__(
+            prog=f"worldlet {name}",
+            description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
+            epilog=f"Example: worldlet {name} {verb.example}",
+            allow_abbrev=False,
+        )
 
-
-def parse(parser: ArgumentParser, arguments: list[str]) -> Namespace:
-    """Parse ``arguments``; a mistake becomes one ``UsageError`` that names the nearest option where one was meant."""
-    from jsonargparse import ArgumentError
-
-    try:
-        return parser.parse_args(_config_first(arguments))
-    except ArgumentError as error:
-        reason = _reword(" ".join(str(error).split()).rstrip("."), parser.format_help())
-        raise UsageError(f"{reason}; see `{parser.prog} --help`.") from error
-
-
-def _config_first(arguments: list[str]) -> list[str]:
-    """Move ``--config FILE`` to the front: later options win, and the command line should win over the file."""
-    for index, argument in enumerate(arguments):
-        if argument == "--config" or argument.startswith("--config="):
-            end = index + (2 if argument == "--config" else 1)
-            return arguments[index:end] + arguments[:index] + arguments[end:]
-    return arguments
-
-
-UNKNOWN_OPTION = re.compile(
-    r"unrecognized arguments: --(?P<flag>[\w.-]+)"
-    r"|Option '(?P<key>[\w.-]+)' is not accepted"
-    r"|Group '(?P<group>[\w.]+)' does not accept option '(?P<member>[\w.-]+)'"
-)
-WRONG_VALUE = re.compile(r'Parser key "(?P<key>[\w.]+)": .*(?:Got|Given) value: (?P<value>.*)$')
-
-
-def _reword(reason: str, help_text: str) -> str:
-    """Turn the parser's commonest complaints into plain sentences."""
-    if unknown := UNKNOWN_OPTION.search(reason):
-        option = unknown["flag"] or unknown["key"] or f"{unknown['group']}.{unknown['member']}"
-        near = difflib.get_close_matches(f"--{option}", re.findall(r"--[\w.]+", help_text), n=1, cutoff=0.5)
-        return f"there is no option --{option}" + (f", did you mean {near[0]}?" if near else "")
-    if wrong := WRONG_VALUE.search(reason):
-        return f"--{wrong['key']} cannot be {wrong['value']!r}"
-    return reason
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and exiting."""
+        if unknown := re.search(r"unrecognized arguments: (--[^\s=]+)", message):
+            near = difflib.get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.5)
+            message = f"there is no option {unknown[1]}" + (f" (did you mean {near[0]}?)" if near else "")
+        raise UsageError(f"{message}; see `{self.prog} --help`.")
 
 
 def parse_config(verb: str, config_class: type[Config], arguments: list[str]) -> Config:
     """Build ``config_class`` from the command line: its first field is positional, every other one an option.
 
-    A nested dataclass becomes a group (``--tokenizer.codebook_size 512``), a bool a pair of switches
-    (``--resume``, ``--no-resume``), and ``--config FILE.yaml`` sets any field by the same name.
+    A field of a nested dataclass is written with a dot (``--tokenizer.codebook_size 512``), a bool is a pair of
+    switches (``--resume``, ``--no-resume``), and ``--config FILE.yaml`` sets any field by the same name; the command
+    line wins over the file. Raises ValueError, as `worldlet.config.from_dict` does, for what does not fit.
     """
-    from argparse import BooleanOptionalAction
+    from worldlet.config import from_dict
 
     assert dataclasses.is_dataclass(config_class)
-    parser = verb_parser(verb)
-    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    parser = Parser(verb)
+    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="any of these settings, by the same names")
+    first = dataclasses.fields(config_class)[0].name
+    for name, field, hint in _leaves(config_class):
+        _add_option(parser, name if name == first else f"--{name}", field, hint)
+    options = vars(parser.parse_args(arguments))
+    settings = _read_settings(options.pop("config"))
+    for name, value in options.items():
+        *groups, leaf = name.split(".")
+        inner = settings
+        for group in groups:
+            inner = inner.setdefault(group, {})
+            if not isinstance(inner, dict):
+                raise UsageError(f"{group} must be a mapping of settings in the --config file.")
+        inner[leaf] = value
+    try:
+        return from_dict(config_class, settings)
+    except ValueError as error:
+        raise UsageError(f"{error}; see `{parser.prog} --help`.") from error
+
+
+def _leaves(config_class: type, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
+    """Yield dotted name, field and type of every setting, nested dataclasses opened."""
     hints = get_type_hints(config_class)
-    positional, *options = dataclasses.fields(config_class)
-    parser.add_argument(positional.name, type=hints[positional.name], help=_help(positional))
-    for field in options:
-        hint, flag, default = hints[field.name], f"--{field.name}", _default(field)
+    for field in dataclasses.fields(config_class):
+        hint = hints[field.name]
         if dataclasses.is_dataclass(hint):
-            parser.add_class_arguments(hint, field.name, default=default)
-        elif hint is bool:
-            parser.add_argument(flag, action=BooleanOptionalAction, default=default, help=_help(field))
-        elif default is dataclasses.MISSING:
-            parser.add_argument(flag, type=hint, required=True, help=_help(field))
-        else:
-            parser.add_argument(flag, type=hint, default=default, help=_help(field))
-    values: dict[str, Any] = vars(parser.instantiate(parse(parser, arguments)))
-    values.pop("config")
-    return config_class(**values)
+            assert isinstance(hint, type)
+            yield from _leaves(hint, f"{prefix}{field.name}.")
+        elif field.init:
+            yield prefix + field.name, field, hint
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
+def _add_option(parser: Parser, flag: str, field: dataclasses.Field[Any], hint: Any) -> None:
+    """Add one setting; an option that is not given stays out of the result, so that the class's default holds."""
+    default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    notes = [str(field.metadata["help"])] if "help" in field.metadata else []
+    if default is not dataclasses.MISSING and default is not None and default is not False:
+        notes.append(f"(default: {default})")
+    text = " ".join(notes).replace("%", "%%")
+    if hint is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+        return
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    metavar = "{" + ",".join(map(str, choices)) + "}" if choices else field.name.upper()
+    parser.add_argument(flag, metavar=metavar, type=_reader(hint), default=argparse.SUPPRESS, help=text)
 
 
-def _help(field: dataclasses.Field[Any]) -> str:
-    return str(field.metadata.get("help", ""))
+def _reader(hint: Any) -> Callable[[str], Any]:
+    """Return what turns an option's text into a plain value; `from_dict` then judges whether it fits ``hint``."""
+    members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
+
+    def read(text: str) -> Any:
+        import yaml  # type: ignore[import-untyped]
+
+        if text == "null" and type(None) in members:
+            return None
+        if text in choices or str in members or Path in members:
+            return text
+        for number in (int, float):
+            with contextlib.suppress(ValueError):
+                return number(text)
+        return yaml.safe_load(text)
+
+    return read
+
+
+def _read_settings(path: Path | None) -> dict[str, Any]:
+    """Return the mapping in a YAML file, nested as the file is; empty without a file."""
+    import yaml
+
+    from worldlet.config import _Loader  # reads 1e-3 as a number, as `load_yaml` does
+
+    if path is None:
+        return {}
+    try:
+        settings = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict | None):
+        raise UsageError(f"{path} must hold settings, one `name: value` a line.")
+    return settings or {}
 
 
 # --- errors ------------------------------------------------------------------------------------------------------
