@@ -1,0 +1,115 @@
+"""One episode: a player plays a Gymnasium game by a level seed, and what happened becomes an ``Episode``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from worldlet.data.policies import Policy
+from worldlet.records import FACT_KEYS, Episode
+
+
+@dataclass(frozen=True)
+class GameFacts:
+    """What the recorder needs to know of a game: (H, W), frames a second, names of actions, keys on a keyboard."""
+
+    frame_size: tuple[int, int]
+    fps: float
+    action_names: tuple[str, ...]
+    key_bindings: dict[str, Any]
+
+
+def open_game(env_id: str, options: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
+    """Make a game; ValueError where it is unknown, refuses its options, or has no RGB frames or discrete actions."""
+    import worldlet.games  # noqa: F401 (registers the package's own games)
+
+    try:
+        env = gymnasium.make(env_id, disable_env_checker=True, **options)
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise ValueError(f"the game {env_id!r} cannot be made: {error}") from error
+    space = env.observation_space
+    if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3:
+        raise ValueError(
+            f"{env_id} must show uint8 frames of shape (H, W, 3), not {space}: wrap it to render its screen"
+        )
+    if space.shape[2] != 3:
+        raise ValueError(f"{env_id} must show RGB frames of shape (H, W, 3), not {space.shape}")
+    if not isinstance(env.action_space, gymnasium.spaces.Discrete) or env.action_space.start != 0:
+        raise ValueError(f"{env_id} must have Discrete actions from 0 up, not {env.action_space}")
+    return env
+
+
+def describe_game(env: gymnasium.Env[Any, Any]) -> GameFacts:
+    """Read a game's facts from its spaces and metadata; actions without names are called by their numbers."""
+    assert isinstance(env.observation_space, gymnasium.spaces.Box)
+    assert isinstance(env.action_space, gymnasium.spaces.Discrete)
+    height, width = env.observation_space.shape[:2]
+    metadata, count = env.metadata, int(env.action_space.n)
+    names = metadata.get("action_names")
+    if names is None and hasattr(env.unwrapped, "get_action_meanings"):
+        names = [name.lower() for name in env.unwrapped.get_action_meanings()]
+    names = tuple(names) if names is not None else tuple(str(action) for action in range(count))
+    if len(names) != count:
+        raise ValueError(f"the game names {len(names)} actions but has {count}")
+    bindings = {name: [list(keys) for keys in combos] for name, combos in metadata.get("key_bindings", {}).items()}
+    return GameFacts((height, width), float(metadata.get("render_fps") or 30), names, bindings)
+
+
+def play_episode(
+    env: gymnasium.Env[Any, Any], policy: Policy, level_seed: int, steps: int
+) -> tuple[list[NDArray[np.uint8]], list[int], list[dict[str, Any]]]:
+    """Play up to ``steps`` actions; return T+1 frames, T actions and T+1 infos, ``infos[t]`` describing ``frames[t]``.
+
+    A game that ends sooner gives a shorter episode, its last frame included.
+    """
+    frame, info = env.reset(seed=level_seed)
+    # Copies, because a game may draw every frame into the same buffer.
+    frames, actions, infos = [np.array(frame)], [], [_snapshot(info)]
+    for _ in range(steps):
+        action = policy.act(info)
+        frame, _, terminated, truncated, info = env.step(action)
+        frames.append(np.array(frame))
+        actions.append(action)
+        infos.append(_snapshot(info))
+        if terminated or truncated:
+            break
+    return frames, actions, infos
+
+
+def make_episode(
+    frames: Sequence[NDArray[np.uint8]],
+    actions: Sequence[int],
+    infos: Sequence[Mapping[str, Any]],
+    meta: Mapping[str, Any],
+) -> Episode:
+    """Put what was played into an episode; ``meta["events"]`` lists for each event the frames it led to."""
+    events: dict[str, list[int]] = {}
+    for index, info in enumerate(infos):
+        for event in info.get("events", ()):
+            events.setdefault(event, []).append(index)
+    texts = {name: str(infos[0].get(name, "")) for name in ("theme", "caption")}
+    return Episode(np.stack(frames), np.array(actions, np.int64), _facts(infos), {**meta, **texts, "events": events})
+
+
+def _snapshot(info: Mapping[str, Any]) -> dict[str, Any]:
+    kept = (*FACT_KEYS, "events", "theme", "caption", "distance")
+    return {key: np.array(info[key]) if key in FACT_KEYS else info[key] for key in kept if key in info}
+
+
+def _facts(infos: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    # Another game may use one of these names for something else, or only at times: then it is no fact of ours.
+    facts = {}
+    for key in FACT_KEYS:
+        rows = [info[key] for info in infos if key in info]
+        if (
+            len(rows) == len(infos)
+            and len({(row.shape, row.dtype) for row in rows}) == 1
+            and rows[0].dtype.kind in "biuf"
+        ):
+            facts[key] = np.stack(rows)
+    return facts
