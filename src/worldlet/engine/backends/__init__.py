@@ -1,0 +1,1 @@
+"""How a frame is computed: one protocol (``base``), ONNX Runtime (``onnx``), and torch for comparison (``torch``)."""
