@@ -1,0 +1,155 @@
+"""The command line as a user meets it: contents, verbs, mistakes, interruption, missing extras."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import worldlet
+from worldlet import cli
+
+PIPELINE = ["record", "train", "export", "eval", "play", "serve"]
+BLOCK_TRAINING = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {cli.TRAINING_MODULES!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh interpreter, from a fresh import state."""
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def replace_verb(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
+    def run(arguments: list[str]) -> None:
+        raise error
+
+    monkeypatch.setitem(cli.VERBS, name, cli.VERBS[name]._replace(run=run))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_is_a_table_of_contents_in_pipeline_order(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    verbs = [line.split()[0] for line in lines if line.startswith("  ") and not line.startswith("  worldlet")]
+    assert verbs == PIPELINE == list(cli.VERBS)
+    examples = [line.split()[1] for line in lines if line.startswith("  worldlet")]
+    assert examples == PIPELINE
+    assert max(len(line) for line in lines) <= 120
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"worldlet {worldlet.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "hint"), [("trian", "did you mean `worldlet train`?"), ("zzz", "`worldlet --help` lists them.")]
+)
+def test_unknown_verb_suggests_the_nearest(verb: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([verb]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"worldlet: there is no verb {verb!r}; {hint}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ValueError("the world is damaged"), "the world is damaged"),
+        (FileNotFoundError(2, "No such file or directory", "x.yaml"), "No such file or directory: x.yaml"),
+        (OSError("the disk is full"), "the disk is full"),
+        (ImportError("MP4 needs PyAV: pip install 'worldlet[video]'"), "MP4 needs PyAV: pip install 'worldlet[video]'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace_verb(monkeypatch, "play", error)
+    assert cli.main(["play"]) == 2
+    assert capsys.readouterr().err == f"worldlet: {sentence}\n"
+
+
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_debug_shows_the_traceback_too(
+    by_environment: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace_verb(monkeypatch, "play", ValueError("the world is damaged"))
+    if by_environment:
+        monkeypatch.setenv("WORLDLET_DEBUG", "1")
+    assert cli.main(["play"] if by_environment else ["play", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bug", [KeyError("x"), ImportError("cannot import name 'x'", name="worldlet.nn")])
+def test_a_bug_of_ours_is_not_dressed_up_as_a_mistake(bug: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_verb(monkeypatch, "play", bug)
+    with pytest.raises(type(bug)):
+        cli.main(["play"])
+
+
+def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    replace_verb(monkeypatch, "train", KeyboardInterrupt())
+    assert cli.main(["train"]) == 130
+    assert capsys.readouterr().err == "\nworldlet: stopped by Ctrl-C.\n"
+
+
+@pytest.mark.parametrize("option", ["--prot", "--step"])
+def test_unknown_option_names_the_nearest(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["play", option, "1"]) == 2
+    nearest = {"--prot": "--port", "--step": "--steps"}[option]
+    assert f"did you mean {nearest}?" in capsys.readouterr().err
+
+
+def test_play_and_serve_hand_their_options_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, dict[str, Any]]] = []
+    monkeypatch.setattr("worldlet.server.run", lambda worlds, **options: calls.append((worlds, options)))
+    assert cli.main(["play"]) == 0
+    assert cli.main(["play", "my/world", "--port", "1234"]) == 0
+    assert cli.main(["serve", "a", "b", "--host", "0.0.0.0"]) == 0
+    assert calls == [
+        (["platformer"], {"host": "127.0.0.1", "port": 8000, "open_browser": True}),
+        (["my/world"], {"host": "127.0.0.1", "port": 1234, "open_browser": True}),
+        (["a", "b"], {"host": "0.0.0.0", "port": 8000, "open_browser": False}),
+    ]
+
+
+@pytest.mark.parametrize("verb", ["train", "export"])
+def test_without_the_training_extra_the_message_names_it(verb: str, tmp_path: Path) -> None:
+    code = BLOCK_TRAINING + "from worldlet.cli import main\nsys.exit(main(sys.argv[1:]))"
+    done = run_python(code, verb, str(tmp_path), "--out", str(tmp_path / "out"))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "needs the training extra: pip install 'worldlet[train]'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys\nfrom worldlet.cli import main\nmain(['--help'])\nprint(*sys.modules)"
+    loaded = set(run_python(code).stdout.splitlines()[-1].split())
+    assert not loaded & {"numpy", "torch", "onnxruntime", "fastapi", "gymnasium", "PIL"}
+
+
+def test_threads_wait_passively_before_anything_heavy_is_imported() -> None:
+    code = "import os, sys\nfrom worldlet.cli import main\nmain(['--help'])\nprint(os.environ['OMP_WAIT_POLICY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.stdout.splitlines()[-1] == "PASSIVE"
+
+
+def test_python_dash_m_is_the_same_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "worldlet", "zzz"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("worldlet: there is no verb 'zzz'")
