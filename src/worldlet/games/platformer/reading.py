@@ -1,0 +1,195 @@
+"""Read a platformer frame back: theme, tiles, hero and enemies, from pixels alone or from the game itself.
+
+The same reader judges real and dreamed frames, and gives a scripted player the same eyes in both.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from worldlet.games.platformer.art import (
+    HERO_HEIGHT,
+    HERO_SPRITES,
+    HERO_WIDTH,
+    KIND_OF_TILE,
+    THEMES,
+    TILE,
+    atlas,
+    sprites,
+)
+from worldlet.games.platformer.env import PlatformerEnv
+from worldlet.games.platformer.level import ROWS
+from worldlet.games.platformer.rules import COLUMNS, SCREEN, hero_sprite
+
+HERO_ERROR = 2500.0  # mean squared error a colour value (0..255) over the hero's pixels up to which he counts as found
+_HOOD, _BODY = np.array([(232, 40, 96), (40, 96, 220)], dtype=np.int32)
+_ENEMY = np.array((150, 60, 214), dtype=np.int32)
+_NEAR = 48**2  # squared colour distance
+_MARGIN = 24  # pixels around the screen, so that a hero who is partly outside is found
+
+
+@dataclass(frozen=True)
+class HeroReading:
+    """Where the hero's 12x16 box is on the screen (pixels), what he does, and how well his picture fits (mean squared error, 0 is exact)."""
+
+    x: int
+    y: int
+    pose: str
+    facing: int
+    error: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a frame shows: theme, kinds of tile uint8 (16, 16) (indices into `art.KINDS`), tile ids uint8 (16, 16), the hero or None, enemies' box corners."""
+
+    theme: str
+    kinds: np.ndarray
+    tiles: np.ndarray
+    hero: HeroReading | None
+    enemies: tuple[tuple[int, int], ...]
+
+
+def truth(env: PlatformerEnv) -> Reading:
+    """The reading of the frame an environment now shows, taken from its ground truth (quick)."""
+    game = env.unwrapped.game  # type: ignore[attr-defined]
+    assert game is not None
+    hero = HeroReading(game.x - game.camera, game.y, _pose(hero_sprite(game)), game.facing, 0.0)
+    enemies = tuple((e.x - game.camera, e.y) for e in game.enemies if not e.puff)
+    return Reading(game.theme, KIND_OF_TILE[game.grid], game.grid.copy(), hero, enemies)
+
+
+def read_frame(frame_HWC: np.ndarray) -> Reading:
+    """Read a frame of 128x128 uint8 from its pixels.
+
+    Raises:
+        ValueError: on another shape or dtype.
+    """
+    if frame_HWC.shape != (SCREEN, SCREEN, 3) or frame_HWC.dtype != np.uint8:
+        raise ValueError(f"a platformer frame is uint8 (128, 128, 3), this is {frame_HWC.dtype} {frame_HWC.shape}")
+    theme, tiles = _read_tiles(frame_HWC)
+    return Reading(theme, KIND_OF_TILE[tiles], tiles, _find_hero(frame_HWC), _find_enemies(frame_HWC))
+
+
+@lru_cache
+def _flat_atlases() -> tuple[np.ndarray, np.ndarray]:
+    """All tiles of all themes as rows: float32 (themes * tiles, 192), and their squared norms."""
+    rows = np.concatenate([atlas(theme).reshape(-1, TILE * TILE * 3) for theme in THEMES]).astype(np.float32)
+    return rows, (rows**2).sum(1)
+
+
+def _read_tiles(frame: np.ndarray) -> tuple[str, np.ndarray]:
+    """The theme whose tiles fit best over the screen, and the best-fitting tile of that theme in each cell."""
+    cells = frame.reshape(ROWS, TILE, COLUMNS, TILE, 3).swapaxes(1, 2).reshape(ROWS * COLUMNS, -1).astype(np.float32)
+    rows, norms = _flat_atlases()
+    errors = (norms - 2 * cells @ rows.T).reshape(ROWS * COLUMNS, len(THEMES), -1)
+    best = int(errors.min(2).sum(0).argmin())
+    return THEMES[best], errors[:, best].argmin(1).reshape(ROWS, COLUMNS).astype(np.uint8)
+
+
+def _pose(sprite: str) -> str:
+    return {"run_0": "run", "run_1": "run", "puff": "dead"}.get(sprite, sprite)
+
+
+@lru_cache
+def _hero_templates() -> list[tuple[str, int, np.ndarray, np.ndarray]]:
+    """Sprite name, facing, colours float32 (16, 12, 3) and mask (16, 12) of everything the hero's box can show."""
+    templates = []
+    for name in HERO_SPRITES:
+        picture = sprites("grass")[name]
+        for facing in (1, -1):
+            boxed = picture[:, :HERO_WIDTH] if facing > 0 else picture[:, ::-1][:, -HERO_WIDTH:]
+            templates.append((name, facing, boxed[..., :3].astype(np.float32), (boxed[..., 3] > 0).astype(np.float32)))
+    return templates
+
+
+@lru_cache
+def _hero_filters() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Templates as rows: masked colours (P, 576), masks (P, 576), squared norms (P,), pixel counts (P,)."""
+    colours = np.stack([(c * m[..., None]).ravel() for _, _, c, m in _hero_templates()])
+    masks = np.stack([np.repeat(m[..., None], 3, 2).ravel() for _, _, _, m in _hero_templates()])
+    return colours, masks, (colours**2).sum(1), masks.sum(1)
+
+
+def _find_hero(frame: np.ndarray) -> HeroReading | None:
+    """The best-fitting hero picture near pixels of his colours; positions are even, as the game's are."""
+    padded = np.pad(frame, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), mode="edge")
+    corners = _hero_corners(frame)
+    if not len(corners):
+        return None
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (HERO_HEIGHT, HERO_WIDTH), axis=(0, 1))
+    boxes = (
+        windows[corners[:, 1] + _MARGIN, corners[:, 0] + _MARGIN]
+        .transpose(0, 2, 3, 1)
+        .reshape(len(corners), -1)
+        .astype(np.float32)
+    )
+    colours, masks, norms, counts = _hero_filters()
+    errors = (boxes**2 @ masks.T - 2 * boxes @ colours.T + norms) / counts
+    at, which = np.unravel_index(errors.argmin(), errors.shape)
+    name, facing, _, _ = _hero_templates()[which]
+    error = float(max(errors[at, which], 0.0))
+    if error > HERO_ERROR:
+        return None
+    return HeroReading(int(corners[at, 0]), int(corners[at, 1]), _pose(name), facing, error)
+
+
+def _hero_corners(frame: np.ndarray) -> np.ndarray:
+    """Even box corners (x, y) worth trying: those around hood-coloured pixels, or around white ones for the puff: int (n, 2)."""
+    wide = frame.astype(np.int32)
+    hood = ((wide - _HOOD) ** 2).sum(2) < _NEAR
+    body = ((wide - _BODY) ** 2).sum(2) < _NEAR
+    spots = hood | body
+    if spots.sum() < 12:
+        spots = ((wide - (255, 255, 255)) ** 2).sum(2) < 400
+    ys, xs = np.nonzero(spots)
+    if len(xs) < 12:
+        return np.zeros((0, 2), dtype=np.int64)
+    counts = np.zeros((SCREEN, SCREEN), dtype=np.int32)
+    counts[ys, xs] = 1
+    padded = np.pad(counts, HERO_HEIGHT)
+    total = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    corners_y = np.arange(-HERO_HEIGHT + 4, SCREEN - 2, 2)
+    corners_x = np.arange(-4, SCREEN - 4, 2)
+    y0, x0 = corners_y + HERO_HEIGHT, corners_x + HERO_HEIGHT
+    inside = (total[np.ix_(y0 + HERO_HEIGHT, x0 + HERO_WIDTH)] - total[np.ix_(y0, x0 + HERO_WIDTH)]
+              - total[np.ix_(y0 + HERO_HEIGHT, x0)] + total[np.ix_(y0, x0)])  # fmt: skip
+    keep = np.argwhere(inside >= max(12, inside.max() // 2))
+    return np.stack([corners_x[keep[:, 1]], corners_y[keep[:, 0]]], axis=1)
+
+
+def _find_enemies(frame: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Boxes of 8x8 whose picture is an enemy's: one for every run of columns with enough of its colour."""
+    close = ((frame.astype(np.int32) - _ENEMY) ** 2).sum(2) < _NEAR
+    found = []
+    for row in range(ROWS - 2):  # buried things lie lower
+        band = close[row * TILE : row * TILE + TILE].sum(0)
+        for x in _peaks(band):
+            if _is_enemy(frame[row * TILE : row * TILE + TILE, x : x + TILE]):
+                found.append((x, row * TILE))
+    return tuple(found)
+
+
+def _peaks(band: np.ndarray) -> list[int]:
+    """Left edges of 8-pixel windows that hold the most of a colour, left to right, not overlapping."""
+    sums = np.convolve(band, np.ones(TILE, dtype=np.int64), mode="valid")
+    peaks = []
+    while sums.max() >= 10:
+        x = int(sums.argmax())
+        peaks.append(x)
+        sums[max(0, x - TILE + 1) : x + TILE] = 0
+    return sorted(peaks)
+
+
+def _is_enemy(cell: np.ndarray) -> bool:
+    """Whether an 8x8 cell looks more like an enemy than not (and is not the buried ghost, which has ground around it)."""
+    for name in ("enemy_0", "enemy_1"):
+        for picture in (sprites("grass")[name], sprites("grass")[name][:, ::-1]):
+            solid = picture[..., 3] > 0
+            if (
+                cell.shape[:2] == solid.shape
+                and ((cell.astype(np.float32) - picture[..., :3])[solid] ** 2).mean() < HERO_ERROR
+            ):
+                return True
+    return False
