@@ -90,9 +90,7 @@ def load(folder: Path) -> Checkpoint:
         raise ValueError(f"the checkpoint {path} is damaged ({error}): delete {folder} and train again") from error
 
 
-def load_weights(
-    stage_dir: str | Path, which: Literal["best", "last"] = "best", ema: bool = True
-) -> dict[str, Tensor]:
+def load_weights(stage_dir: str | Path, which: Literal["best", "last"] = "best", ema: bool = True) -> dict[str, Tensor]:
     """Return the state dict of a trained stage, e.g. of `RUN/tokenizer`: its averaged weights, or the raw ones.
 
     Raises ValueError where the stage has no such checkpoint.

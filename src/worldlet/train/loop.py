@@ -235,8 +235,8 @@ class _Run:
             metrics = {"grad_norm": float(norm), **metrics}
             if math.isfinite(metrics["grad_norm"]):
                 optimizer.step()
-                self.ema.update(self.module)
                 self.stage.after_step(step)
+                self.ema.update(self.module)
                 self.skipped_in_row = 0
                 self.log.train(self.step, value, lr, metrics)
                 return lr, value
