@@ -10,6 +10,7 @@ import difflib
 import os
 import sys
 import traceback
+from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -98,7 +99,8 @@ def find_verb(name: str) -> Verb:
 def _record(arguments: list[str]) -> None:
     from worldlet.data.record import RecordConfig, record
 
-    record(parse_config(_parser("record"), RecordConfig, arguments))
+    done = record(parse_config(_parser("record"), RecordConfig, arguments))
+    print(f"{done.folder}: {done.frames} frames in {done.episodes} episodes, {done.bytes / 1e6:.1f} MB")
 
 
 def _train(arguments: list[str]) -> None:
@@ -121,28 +123,42 @@ def _eval(arguments: list[str]) -> None:
 
 def _play(arguments: list[str]) -> None:
     parser = _parser("play")
-    parser.add_argument("world", nargs="?", default=DEFAULT_WORLD, help="shipped name, world folder or RUN")
-    parser.add_argument("--port", type=int, default=8000, help="port of the page")
-    parser.add_argument("--headless", action="store_true", help="no page: a player of our own, written to --out")
-    parser.add_argument("--steps", type=int, default=300, help="headless: how many frames to dream")
-    parser.add_argument("--seed", type=int, default=0, help="headless: the same seed gives the same file")
-    parser.add_argument("--out", type=Path, default=Path("dream.gif"), help="headless: a .gif, or .mp4 with [video]")
-    options = parser.parse_args(arguments)
-    if options.headless:
+    parser.add_argument(
+        "world", nargs="?", default=DEFAULT_WORLD, help="shipped name, world folder or RUN (default: platformer)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port of the page (default: 8000)")
+    parser.add_argument("--headless", action="store_true", help="no page: a player of our own, filmed into --out")
+    films = parser.add_argument_group("with --headless", argument_default=SUPPRESS)
+    films.add_argument("--steps", type=int, help="frames to dream after the first (default: 300)")
+    films.add_argument("--seed", type=int, help="the same seed gives the same film (default: 0)")
+    films.add_argument("--out", type=Path, help=".gif, .png, or .mp4 with [video] installed (default: dream.gif)")
+    films.add_argument("--player", help="auto, scripted, random, or a JSON file of actions (default: auto)")
+    films.add_argument("--prompt", help="words that pick the start")
+    films.add_argument("--theme", help="theme of the start")
+    films.add_argument("--scale", type=int, help="how many times to enlarge the pixels (default: 2)")
+    options = vars(parser.parse_args(arguments))
+    world, port, headless = options.pop("world"), options.pop("port"), options.pop("headless")
+    if headless:
         from worldlet.engine.play import play_headless
 
-        play_headless(options.world, steps=options.steps, seed=options.seed, out=options.out)
+        print(play_headless(world, **options))
+    elif options:
+        parser.error(f"--{next(iter(options))} needs --headless")
     else:
         from worldlet import server
 
-        server.run([options.world], host="127.0.0.1", port=options.port, open_browser=True)
+        server.run([world], host="127.0.0.1", port=port, open_browser=True)
 
 
 def _serve(arguments: list[str]) -> None:
     parser = _parser("serve")
-    parser.add_argument("worlds", nargs="*", default=[DEFAULT_WORLD], help="shipped names, world folders or RUNs")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+    parser.add_argument(
+        "worlds", nargs="*", default=[DEFAULT_WORLD], help="shipped names, world folders or RUNs (default: platformer)"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default: 127.0.0.1)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
     options = parser.parse_args(arguments)
     from worldlet import server
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import worldlet
+from tests.tiny_world import build_tiny_world
 from worldlet import cli
 
 PIPELINE = ["record", "train", "export", "eval", "play", "serve"]
@@ -106,11 +107,56 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert capsys.readouterr().err == "\nworldlet: stopped by Ctrl-C.\n"
 
 
-@pytest.mark.parametrize("option", ["--prot", "--step"])
-def test_unknown_option_names_the_nearest(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("option", "nearest"), [("--pots", "--port"), ("--headles", "--headless")])
+def test_unknown_option_names_the_nearest(option: str, nearest: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["play", option, "1"]) == 2
-    nearest = {"--prot": "--port", "--step": "--steps"}[option]
-    assert f"did you mean {nearest}?" in capsys.readouterr().err
+    assert f"there is no option {option} (did you mean {nearest}?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--steps", "--seed", "--out", "--player", "--prompt", "--theme", "--scale"])
+def test_an_option_of_films_without_headless_is_a_mistake(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["play", option, "1"]) == 2
+    assert capsys.readouterr().err == f"worldlet: {option} needs --headless; see `worldlet play --help`.\n"
+
+
+def test_headless_play_films_the_same_dream_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = build_tiny_world(tmp_path / "tiny")
+    films = [tmp_path / "a.gif", tmp_path / "b.gif", tmp_path / "other.gif"]
+    for film, seed in zip(films, ["7", "7", "8"], strict=True):
+        arguments = ["play", str(world), "--headless", "--steps", "20", "--seed", seed, "--out", str(film)]
+        assert cli.main(arguments) == 0
+        assert f"{film}: 21 frames" in capsys.readouterr().out
+    same, again, other = (film.read_bytes() for film in films)
+    assert same == again != other
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], ["nowhere"]),
+        (["{tiny}", "--steps", "0"], ["steps", "0"]),
+        (["{tiny}", "--out", "{tmp}/dream.avi"], [".avi", ".gif"]),
+        (["{tiny}", "--theme", "moon"], ["moon"]),
+    ],
+)
+def test_headless_play_explains_mistakes_and_writes_nothing(
+    arguments: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = build_tiny_world(tmp_path / "tiny")
+    filled = [argument.format(tiny=world, tmp=tmp_path) for argument in arguments]
+    out = [] if "--out" in filled else ["--out", str(tmp_path / "dream.gif")]
+    assert cli.main(["play", "--headless", *filled, *out]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and all(word in error for word in words), error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
+
+
+def test_record_fills_a_folder_and_says_what_is_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "data"
+    arguments = ["record", "worldlet/Platformer-v0", "--out", str(out), "--frames", "60", "--episode_steps", "20"]
+    assert cli.main([*arguments, "--workers", "1"]) == 0
+    assert capsys.readouterr().out.startswith(f"{out}: ")
+    assert (out / "manifest.json").exists()
 
 
 def test_play_and_serve_hand_their_options_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
