@@ -1,0 +1,123 @@
+"""Control: does the hero do what the player asks, read from pixels, dream against game?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from worldlet.eval import pictures
+from worldlet.eval.bench import Bench, figure
+from worldlet.eval.gold import CONTEXT
+from worldlet.eval.odometer import Odometer
+from worldlet.eval.reading import GameReader
+from worldlet.eval.real import Playable, RealSession
+
+HOLD = 6
+"""Frames for which one action is held."""
+MOVED = 3
+"""Pixels sideways, or up or down, from which the hero has moved: he runs 2 pixels a frame."""
+LOST = "not found"
+
+
+def work(bench: Bench) -> int:
+    """Return the units of work ahead: steps of dreams."""
+    actions = len(bench.engine.manifest.action_names)
+    return len(bench.suite.control[: bench.size.control]) * (CONTEXT + HOLD * actions)
+
+
+def measure(bench: Bench) -> dict[str, Any]:
+    """From each start, hold each action in copies of the dream and of the real game and compare what the hero did.
+
+    The classes are the real game's own outcomes. A dream is right where it gives the same outcome; a hero that cannot
+    be found is wrong. ``excluded`` counts starts in which all actions come to the same. ``shuffled_accuracy`` is
+    exact: the mean over every other action that the dream could have been given instead.
+    """
+    names = bench.engine.manifest.action_names
+    right: list[bool] = []
+    shuffled: list[float] = []
+    chance: list[float] = []
+    confusion: Counter[tuple[str, str]] = Counter()
+    by_action: dict[str, list[bool]] = {name: [] for name in names}
+    excluded = 0
+    for seed, entry in enumerate(bench.suite.control[: bench.size.control]):
+        play = bench.suite.replay(entry)
+        real = RealSession(bench.suite.env_id, entry.level_seed)
+        for action in entry.actions[: entry.start]:
+            real.step(action)
+        wanted = outcomes(bench.eyes, real, play.frames_THWC[entry.start], len(names))
+        if len(set(wanted)) == 1:
+            excluded += 1
+            bench.tick(CONTEXT + HOLD * len(names))
+            continue
+        dream = bench.dream(play, entry.start, seed)
+        bench.tick(CONTEXT)
+        done = outcomes(bench.eyes, dream, play.frames_THWC[entry.start], len(names))
+        bench.tick(HOLD * len(names))
+        for a, name in enumerate(names):
+            others = [b for b in range(len(names)) if b != a]
+            right.append(_same(wanted[a], done[a]))
+            by_action[name].append(right[-1])
+            shuffled.append(float(np.mean([_same(wanted[a], done[b]) for b in others])))
+            chance.append(float(np.mean([_same(wanted[a], wanted[b]) for b in others])))
+            confusion[wanted[a], done[a]] += 1
+    _draw(bench, confusion)
+    n = len(right)
+    return {
+        "accuracy": figure(
+            float(np.mean(right)) if n else None, n, starts=n // len(names), hold=HOLD,
+            by_action={name: round(float(np.mean(hits)), 4) for name, hits in by_action.items() if hits},
+            lost=sum(count for (_, got), count in confusion.items() if got == LOST),
+        ),
+        "shuffled_accuracy": figure(
+            float(np.mean(shuffled)) if n else None, n, real_game=float(np.mean(chance)) if n else None,
+        ),
+        "excluded": figure(excluded, len(bench.suite.control[: bench.size.control])),
+        "confusion": sorted([wanted, done, count] for (wanted, done), count in confusion.items()),
+    }  # fmt: skip
+
+
+def outcomes(eyes: GameReader, session: Playable, first_HWC: Any, actions: int) -> list[str]:
+    """Hold each action in a copy of a session; return what the hero did since the real frame ``first_HWC``."""
+    first = eyes.read(first_HWC)
+    done = []
+    for action in range(actions):
+        copy = session.fork()
+        odometer, reading = Odometer(first), first
+        for _ in range(HOLD):
+            reading = eyes.read(copy.step(action).frame)
+            odometer.follow(reading)
+        done.append(outcome(first, reading, odometer))
+    return done
+
+
+def outcome(first: Any, last: Any, odometer: Odometer) -> str:
+    """Say what the hero did between two readings: where he went against the scenery, and how he ended.
+
+    Sideways ``left``, ``right`` or ``stay``; upwards ``rise``, ``fall`` or ``level``; then ``crouch`` or ``swing``
+    where he does. ``dead`` stands alone, and so does ``not found``.
+    """
+    if last.hero is None or first.hero is None or odometer.hero_x is None:
+        return LOST
+    if last.hero.pose == "dead":
+        return "dead"
+    dx, dy = odometer.hero_x - first.hero.x, last.hero.y - first.hero.y
+    sideways = "right" if dx >= MOVED else "left" if dx <= -MOVED else "stay"
+    upwards = "fall" if dy >= MOVED else "rise" if dy <= -MOVED else "level"
+    ended = [last.hero.pose] if last.hero.pose in ("crouch", "swing") else []
+    return " ".join([sideways, upwards, *ended])
+
+
+def _same(wanted: str, done: str) -> bool:
+    return wanted == done and done != LOST
+
+
+def _draw(bench: Bench, confusion: Counter[tuple[str, str]]) -> None:
+    rows = sorted({wanted for wanted, _ in confusion})
+    columns = sorted({*rows, *(done for _, done in confusion)})
+    counts = np.zeros((len(rows), len(columns)), dtype=np.int64)
+    for (wanted, done), count in confusion.items():
+        counts[rows.index(wanted), columns.index(done)] = count
+    drawn = pictures.matrix(counts, rows, columns, "what the hero did: real game (rows), dream (columns)")
+    pictures.save(drawn, bench.pictures / "control.png")

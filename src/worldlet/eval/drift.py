@@ -1,0 +1,123 @@
+"""Drift: does a dream stay the game while a player runs through it, long after the last real frame?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from worldlet.eval import pictures
+from worldlet.eval.bench import Bench, figure
+from worldlet.eval.gold import CONTEXT, GoldPlay
+from worldlet.eval.odometer import Odometer
+from worldlet.eval.real import Playable, RealSession
+from worldlet.eval.terrain import FEATURES, TerrainCount
+
+WINDOW, PRESENT = 30, 0.8
+"""The hero and the theme must be read in this fraction of the trailing frames, or the run ends where they were lost."""
+FILM_EVERY, FILM_FRAMES = 2, 150
+"""The GIF shows every second frame of the first run."""
+
+
+def work(bench: Bench) -> int:
+    """Return the units of work ahead: steps of dreams and of the real game."""
+    runs = len(bench.suite.drift[: bench.size.drift])
+    return runs * (CONTEXT + 2 * bench.size.drift_frames)
+
+
+def measure(bench: Bench) -> dict[str, Any]:
+    """Let the same closed-loop player, who sees only pixels, play dream and real game from the same frames.
+
+    ``survived``: the distance covered in the dream over that in the real game, at most 1 a run, averaged over runs.
+    ``terrain``: per feature, how often it scrolled into the dream over how often into the real game.
+    """
+    shares: list[float] = []
+    distances: list[list[int]] = []
+    dreamed_terrain, real_terrain = TerrainCount(), TerrainCount()
+    standing = 0
+    for seed, entry in enumerate(bench.suite.drift[: bench.size.drift]):
+        real = run(bench, _real_session(bench, entry), seed)
+        play = bench.suite.replay(entry)
+        dream = run(bench, bench.dream(play, entry.start, seed), seed)
+        bench.tick(CONTEXT)
+        dreamed_terrain.merge(dream.terrain)
+        real_terrain.merge(real.terrain)
+        if seed == 0:
+            film = list(zip(real.film, dream.film, strict=True))
+            pictures.save_film(film, bench.pictures / "drift.gif", bench.engine.manifest.fps // FILM_EVERY)
+        covered = [dream.distance(play.theme), real.distance(play.theme)]
+        distances.append(covered)
+        if covered[1] <= 0:
+            standing += 1
+            continue
+        shares.append(min(1.0, covered[0] / covered[1]))
+    pairs = {name: (dreamed_terrain.per_hundred(name), real_terrain.per_hundred(name)) for name in FEATURES}
+    chart = pictures.bars(pairs, ("dreamed", "real"), "per 100 new columns")
+    pictures.save(chart, bench.pictures / "terrain.png")
+    survived = float(np.mean(shares)) if shares else None
+    return {
+        "survived": figure(
+            survived, len(shares), frames=bench.size.drift_frames, worst=min(shares, default=None),
+            runs=[round(share, 4) for share in shares], pixels=distances, real_stood_still=standing,
+        ),
+        "terrain": {
+            name: figure(
+                seen / real if real and seen is not None else None, dreamed_terrain.columns,
+                dreamed=seen, real=real, real_columns=real_terrain.columns,
+            )
+            for name, (seen, real) in pairs.items()
+        },
+    }  # fmt: skip
+
+
+@dataclass
+class Run:
+    """What was read along one run: per frame the furthest x so far, whether the hero was found, and the theme."""
+
+    furthest: list[int]
+    found: list[bool]
+    themes: list[str]
+    terrain: TerrainCount
+    film: list[Any]
+
+    def distance(self, theme: str) -> int:
+        """Return the pixels covered until the hero or the theme was lost.
+
+        In every full window of 30 frames both must be read in 80 % of the frames; the first window in which they are
+        not ends the run at the window's first frame.
+        """
+        kept = np.array(self.found) & (np.array(self.themes) == theme)
+        end = len(kept) - 1
+        for first in range(max(1, len(kept) - WINDOW + 1)):
+            if kept[first : first + WINDOW].mean() < PRESENT:
+                end = first
+                break
+        return self.furthest[end] - self.furthest[0]
+
+
+def run(bench: Bench, session: Playable, seed: int) -> Run:
+    """Let the closed-loop player play a session, real or dreamed, and read every frame."""
+    player = bench.eyes.player(seed)
+    reading = bench.eyes.read(session.frame)
+    odometer, terrain = Odometer(reading), TerrainCount()
+    terrain.begin(reading)
+    record = Run([odometer.furthest], [odometer.hero_x is not None], [reading.theme], terrain, [session.frame])
+    for t in range(1, bench.size.drift_frames + 1):
+        frame = session.step(player.act(reading)).frame
+        reading = bench.eyes.read(frame)
+        terrain.reveal(reading, odometer.follow(reading))
+        record.furthest.append(odometer.furthest)
+        record.found.append(odometer.hero_x is not None)
+        record.themes.append(reading.theme)
+        if t % FILM_EVERY == 0 and len(record.film) < FILM_FRAMES:
+            record.film.append(frame)
+        bench.tick(1)
+    return record
+
+
+def _real_session(bench: Bench, entry: GoldPlay) -> RealSession:
+    session = RealSession(bench.suite.env_id, entry.level_seed)
+    for action in entry.actions[: entry.start]:
+        session.step(action)
+    return session

@@ -1,0 +1,71 @@
+"""The real game itself: how much there is to dream, so that nobody wins by a dull game."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from worldlet.eval.bench import Bench, figure
+from worldlet.metrics import PooledError
+
+PATCH = 8
+LAGS = (1, 10)
+PNG_EVERY = 10
+
+
+def work(bench: Bench) -> int:
+    """Return the units of work ahead: frames looked at."""
+    return sum(len(entry.actions) + 1 for entry in bench.suite.plays[: bench.size.plays])
+
+
+def measure(bench: Bench) -> dict[str, Any]:
+    """Measure the gold plays.
+
+    ``bytes_per_frame``: lossless, in the codec of the recorder. ``png_bytes_per_frame``: each frame alone.
+    ``distinct_patches``: different 8x8 patches on the 8-pixel grid. ``copy_psnr_db``: of a frame against the one 1 or
+    10 frames before, errors pooled over all pairs.
+    """
+    from worldlet.data.codec import encode_frames
+
+    frames = video_bytes = png_bytes = png_frames = 0
+    patches: set[bytes] = set()
+    copies = {lag: PooledError() for lag in LAGS}
+    themes: set[str] = set()
+    for entry in bench.suite.plays[: bench.size.plays]:
+        play = bench.suite.replay(entry)
+        frames += len(play.frames_THWC)
+        video_bytes += len(encode_frames(play.frames_THWC, float(bench.engine.manifest.fps)))
+        for frame_HWC in play.frames_THWC[::PNG_EVERY]:
+            png_bytes += _png_size(frame_HWC)
+            png_frames += 1
+        patches |= _patches(play.frames_THWC)
+        themes.add(play.theme)
+        for lag, pooled in copies.items():
+            for t in range(lag, len(play.frames_THWC)):
+                pooled.add(play.frames_THWC[t - lag], play.frames_THWC[t])
+        bench.tick(len(play.frames_THWC))
+    return {
+        "bytes_per_frame": figure(video_bytes / frames, frames),
+        "png_bytes_per_frame": figure(png_bytes / png_frames, png_frames),
+        "distinct_patches": figure(len(patches), frames),
+        "themes": figure(len(themes), frames),
+        "copy_psnr_db": {str(lag): figure(pooled.psnr_db, pooled.frames) for lag, pooled in copies.items()},
+    }
+
+
+def _patches(frames_THWC: NDArray[np.uint8]) -> set[bytes]:
+    """Return the different patches of 8x8 pixels on the grid, each as its bytes."""
+    time, height, width, _ = frames_THWC.shape
+    grid = frames_THWC.reshape(time, height // PATCH, PATCH, width // PATCH, PATCH, 3).transpose(0, 1, 3, 2, 4, 5)
+    rows = np.ascontiguousarray(grid).reshape(-1, PATCH * PATCH * 3)
+    return {row.tobytes() for row in rows}
+
+
+def _png_size(frame_HWC: NDArray[np.uint8]) -> int:
+    buffer = io.BytesIO()
+    Image.fromarray(frame_HWC).save(buffer, format="PNG", optimize=True)
+    return len(buffer.getvalue())

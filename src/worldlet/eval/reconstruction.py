@@ -1,0 +1,131 @@
+"""Reconstruction: what the tokenizer alone does to real frames of held-out levels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldlet.eval import pictures
+from worldlet.eval.bench import BATCH, Bench, figure
+from worldlet.eval.real import Play
+from worldlet.metrics import PooledError
+
+SHOWN = 6
+"""Pairs of frames in the picture."""
+
+
+def work(bench: Bench) -> int:
+    """Return the units of work ahead: frames encoded and decoded."""
+    entries = bench.suite.plays[: bench.size.plays]
+    return sum(2 * len(range(0, len(entry.actions), bench.size.stride)) for entry in entries)
+
+
+def measure(bench: Bench) -> dict[str, Any]:
+    """Encode and decode pairs of consecutive real frames of the gold plays.
+
+    ``psnr_db`` and ``hero_psnr_db`` pool squared errors, over all pixels and over those of the real hero mask.
+    ``false_change``: of the patches whose pixels are equal in both frames of a pair, the fraction whose token changed.
+    ``precision_agreement``: of all tokens, the fraction equal in float32 torch, bfloat16 torch and the ONNX graph.
+    """
+    whole, hero, no_hero = PooledError(), PooledError(), 0
+    still = changed_falsely = patches = 0
+    similarity: list[float] = []
+    agreement = _Agreement(bench.world)
+    shown: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
+    for entry in bench.suite.plays[: bench.size.plays]:
+        frames_BHWC, masks_BHW = _pairs(bench.suite.replay(entry), bench.size.stride)
+        tokens_BN = bench.encode(frames_BHWC)
+        seen_BHWC = bench.decode(tokens_BN)
+        for seen_HWC, real_HWC, mask_HW in zip(seen_BHWC, frames_BHWC, masks_BHW, strict=True):
+            whole.add(seen_HWC, real_HWC)
+            hero.add(seen_HWC, real_HWC, mask_HW)
+            no_hero += not mask_HW.any()
+        similarity += ssim(seen_BHWC, frames_BHWC)
+        still_BN = _still_patches(frames_BHWC[::2], frames_BHWC[1::2], bench.engine.manifest.grid)
+        still += int(still_BN.sum())
+        changed_falsely += int((still_BN & (tokens_BN[::2] != tokens_BN[1::2])).sum())
+        patches += still_BN.size
+        agreement.add(frames_BHWC, tokens_BN)
+        shown.append((frames_BHWC[0], seen_BHWC[0]))
+        bench.tick(len(frames_BHWC))
+    rows = [list(column) for column in zip(*shown[:SHOWN], strict=True)]
+    pictures.save(pictures.strips(rows, ["real", "reconstructed"]), bench.pictures / "reconstruction.png")
+    return {
+        "psnr_db": figure(whole.psnr_db, whole.frames),
+        "ssim": figure(float(np.mean(similarity)), len(similarity)),
+        "hero_psnr_db": figure(hero.psnr_db, hero.frames, without_hero=no_hero),
+        "false_change": figure(changed_falsely / max(1, still), still, patches=patches),
+        "precision_agreement": agreement.figure(),
+    }
+
+
+def ssim(seen_BHWC: NDArray[np.uint8], real_BHWC: NDArray[np.uint8]) -> list[float]:
+    """Return the structural similarity of each pair of uint8 frames (11x11 Gaussian window, data range 255)."""
+    import torch
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    values: list[float] = []
+    for first in range(0, len(seen_BHWC), BATCH):
+        pair = (frames[first : first + BATCH] for frames in (seen_BHWC, real_BHWC))
+        seen_BCHW, real_BCHW = (torch.from_numpy(frames).permute(0, 3, 1, 2).double() for frames in pair)
+        each_B = structural_similarity_index_measure(seen_BCHW, real_BCHW, data_range=255.0, reduction="none")
+        assert isinstance(each_B, torch.Tensor)
+        values += each_B.flatten().tolist()
+    return values
+
+
+def _pairs(play: Play, stride: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return frames t, t+1, t+stride, t+stride+1, ... of a play and their hero masks."""
+    firsts = np.arange(0, len(play.actions), stride)
+    chosen = np.stack([firsts, firsts + 1], axis=1).ravel()
+    return play.frames_THWC[chosen], play.hero_mask_THW[chosen]
+
+
+def _still_patches(
+    now_BHWC: NDArray[np.uint8], next_BHWC: NDArray[np.uint8], grid: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return, for every token (B, N), whether the pixels under it are the same in both frames."""
+    batch, height, width, _ = now_BHWC.shape
+    same = (now_BHWC == next_BHWC).reshape(batch, grid[0], height // grid[0], grid[1], width // grid[1], 3)
+    return np.asarray(same.all(axis=(2, 4, 5))).reshape(batch, -1)
+
+
+class _Agreement:
+    """Counts tokens that are the same in float32 torch, under bfloat16 autocast, and in the ONNX graph."""
+
+    def __init__(self, world: Path | None) -> None:
+        self._tokenizer = None if world is None else _torch_tokenizer(world)
+        self._tokens = self._all = self._bf16 = self._onnx = 0
+
+    def add(self, frames_BHWC: NDArray[np.uint8], onnx_BN: NDArray[np.int64]) -> None:
+        if self._tokenizer is None:
+            return
+        import torch
+
+        for first in range(0, len(frames_BHWC), BATCH):
+            batch_BCHW = torch.from_numpy(frames_BHWC[first : first + BATCH]).permute(0, 3, 1, 2).float() / 255
+            with torch.inference_mode():
+                exact = self._tokenizer.encode(batch_BCHW).flatten(1).numpy()
+                with torch.autocast("cpu", torch.bfloat16):
+                    rough = self._tokenizer.encode(batch_BCHW).flatten(1).numpy()
+            exported = onnx_BN[first : first + BATCH]
+            self._tokens += exact.size
+            self._all += int(((exact == rough) & (exact == exported)).sum())
+            self._bf16 += int((exact == rough).sum())
+            self._onnx += int((exact == exported).sum())
+
+    def figure(self) -> dict[str, Any]:
+        if not self._tokens:
+            return figure(None, 0, why="the world's weights could not be opened in torch")
+        return figure(
+            self._all / self._tokens, self._tokens, bf16=self._bf16 / self._tokens, onnx=self._onnx / self._tokens
+        )
+
+
+def _torch_tokenizer(world: Path) -> Any:
+    from worldlet.world import WorldModel
+
+    return WorldModel.load(world).tokenizer.eval()

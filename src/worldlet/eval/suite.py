@@ -1,0 +1,221 @@
+"""The whole suite: every part in turn, kept as it is done, and the card at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from worldlet.eval import control, drift, game, reconstruction, rollout, snapshot, speed
+from worldlet.eval.bench import FULL, QUICK, Bench, Dreamer, Size
+from worldlet.eval.card import FORMAT, write_card
+from worldlet.eval.gold import CONTEXT, Gold, load_gold
+from worldlet.eval.reading import GameReader, reader_for
+from worldlet.manifest import write_atomic
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """What ``worldlet eval`` is told."""
+
+    world: str = "platformer"
+    """shipped name, world folder or RUN"""
+    out: Path = Path("card")
+    """folder for card.json, card.md and pictures"""
+    quick: bool = False
+    """a few minutes instead of all of the suite"""
+    backend: Literal["onnx", "torch"] = "onnx"
+    """what runs the networks"""
+
+
+class Part(NamedTuple):
+    """One part of the suite and what it needs."""
+
+    work: Callable[[Bench], int]
+    measure: Callable[[Bench], dict[str, Any]]
+    needs_gold: bool
+    needs_reader: bool
+
+
+PARTS = {
+    "reconstruction": Part(reconstruction.work, reconstruction.measure, True, False),
+    "rollout": Part(rollout.work, rollout.measure, True, False),
+    "control": Part(control.work, control.measure, True, True),
+    "drift": Part(drift.work, drift.measure, True, True),
+    "game": Part(game.work, game.measure, True, False),
+    "snapshot": Part(snapshot.work, snapshot.measure, False, False),
+    "speed": Part(speed.work, speed.measure, False, False),
+}
+
+
+def evaluate(config: EvalConfig) -> dict[str, Any]:
+    """Measure a world on the frozen suite, write ``card.json``, ``card.md`` and ``pictures/`` and return the card.
+
+    An interrupted run goes on where it stopped, unless world, suite or code have changed. Raises WorldError for a
+    world that cannot be loaded and ImportError where the training extra is missing.
+    """
+    _require_extra()
+    from worldlet.engine.engine import load
+
+    engine = load(config.world, backend=config.backend)
+    gold, reader = load_gold(engine.manifest.env_id), reader_for(engine.manifest.env_id)
+    size = QUICK if config.quick else FULL
+    options = " --quick" if config.quick else ""
+    options += "" if config.backend == "onnx" else f" --backend {config.backend}"
+    command = f"worldlet eval {config.world} --out {config.out}{options}"
+    card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command)
+    print(f"card: {Path(config.out) / 'card.md'}")
+    return card
+
+
+def measure_world(
+    engine: Dreamer,
+    gold: Gold | None,
+    reader: GameReader | None,
+    size: Size,
+    out: Path,
+    world: Path | None,
+    command: str,
+) -> dict[str, Any]:
+    """Measure whatever is given as an engine; `evaluate` and the tests both come here."""
+    began = time.time()
+    bench = Bench(engine, gold, reader, size, out / "pictures", world, lambda n: None)
+    judged, not_judged = _sort_parts(bench)
+    parts = out / "parts"
+    key = _key(bench)
+    with _progress(sum(PARTS[name].work(bench) for name in judged)) as report:
+        figures = {name: _part(name, bench, parts, key, report) for name in judged}
+    card = {
+        "format": FORMAT,
+        "world": _world(engine),
+        "suite": {"sha256": gold.sha256 if gold else "", "context": CONTEXT, "size": asdict(size)},
+        **figures,
+        "not_judged": not_judged,
+        "run": {"command": command, "seconds": round(time.time() - began, 1), **_surroundings()},
+    }
+    write_card(card, out)
+    for path in parts.glob("*.json"):
+        path.unlink()
+    parts.rmdir()
+    return card
+
+
+def _sort_parts(bench: Bench) -> tuple[list[str], dict[str, str]]:
+    """Return the parts that can be judged, and for the others why not."""
+    env_id = bench.engine.manifest.env_id
+    not_judged = {}
+    for name, part in PARTS.items():
+        if part.needs_gold and bench.gold is None:
+            not_judged[name] = f"nobody has frozen a gold suite for {env_id}"
+        elif part.needs_reader and bench.reader is None:
+            not_judged[name] = f"nothing reads frames of {env_id}"
+    return [name for name in PARTS if name not in not_judged], not_judged
+
+
+def _part(name: str, bench: Bench, folder: Path, key: str, report: Callable[[str, int], None]) -> dict[str, Any]:
+    """Measure one part, or take what an interrupted run has left of it."""
+    part, path = PARTS[name], folder / f"{name}.json"
+    if path.is_file():
+        kept = json.loads(path.read_text())
+        if kept["key"] == key:
+            report(name, part.work(bench))
+            return dict(kept["figures"])
+    report(name, 0)
+    figures = part.measure(replace(bench, tick=lambda n: report(name, n)))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps({"key": key, "figures": figures}).encode())
+    return dict(json.loads(path.read_text())["figures"])
+
+
+def _key(bench: Bench) -> str:
+    """Return a hash over all that a part's figures depend on: world, suite, size, and the measuring code."""
+    code = hashlib.sha256()
+    for package in ("worldlet.eval", "worldlet.games"):
+        for path in sorted(Path(str(resources.files(package))).rglob("*.py")):
+            code.update(path.read_bytes())
+    suite = bench.gold.sha256 if bench.gold else ""
+    parts = [bench.engine.manifest.identity, suite, json.dumps(asdict(bench.size)), code.hexdigest()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str, int], None]]:
+    """Show a bar with the time left, on standard error; yields ``report(part, units)``."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:14}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("eval", total=total)
+
+        def report(part: str, units: int) -> None:
+            progress.update(task, advance=units, description=part)
+
+        yield report
+
+
+def _world(engine: Dreamer) -> dict[str, Any]:
+    manifest = engine.manifest
+    return {
+        "name": manifest.name,
+        "title": manifest.title,
+        "env_id": manifest.env_id,
+        "identity": manifest.identity,
+        "parameters": asdict(manifest.parameters),
+    }
+
+
+def _surroundings() -> dict[str, Any]:
+    """Return when, where and with what this run measured."""
+    packages = ("worldlet", "numpy", "onnxruntime", "torch", "torchmetrics", "gymnasium", "pillow", "av")
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "commit": _commit(),
+        "hardware": {"cpu": _processor(), "cores": len(os.sched_getaffinity(0)), "system": platform.system()},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+    }
+
+
+def _commit() -> str:
+    """Return the commit of the checkout that this code runs from, ``""`` where it is installed without one."""
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "log", "-1", "--format=%H"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _require_extra() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "torchmetrics", "av") if find_spec(name) is None]
+    if missing:
+        raise ImportError("worldlet eval needs the training extra: pip install 'worldlet[train]'", name=missing[0])
