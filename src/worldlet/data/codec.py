@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,7 @@ def encode_frames(frames_THWC: NDArray[np.uint8], fps: float) -> bytes:
         stream = container.add_stream("libx264rgb", rate=round(fps) or 1)
         stream.height, stream.width = frames_THWC.shape[1:3]
         stream.pix_fmt = "rgb24"
-        stream.options = {"crf": "0", "preset": "superfast", "bf": "0"}
+        stream.options = {"crf": "0", "preset": "medium", "bf": "0"}
         stream.codec_context.gop_size = GROUP_OF_PICTURES
         stream.codec_context.thread_count = 1
         for frame_HWC in frames_THWC:
@@ -88,7 +89,7 @@ def decode_facts(archive: bytes, frame_size: tuple[int, ...]) -> dict[str, NDArr
 
 def pack_masks(masks_THW: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Pack bool masks (T, H, W) to bits, uint8 (T, ceil(H * W / 8))."""
-    return np.packbits(masks_THW.reshape(len(masks_THW), -1), axis=1)
+    return np.packbits(masks_THW.reshape(len(masks_THW), math.prod(masks_THW.shape[1:])), axis=1)
 
 
 def unpack_masks(bits_TB: NDArray[np.uint8], frame_size: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -28,7 +28,7 @@ def episode_coverage(episode: Episode, last_info: Mapping[str, Any]) -> dict[str
         "events": {event: len(frames) for event, frames in episode.meta["events"].items()},
         "themes": {theme: len(episode.frames_THWC)} if theme else {},
         "episode_lengths": [len(episode)],
-        **{name: [int(last_info[key])] if key in last_info else [] for name, key in _TOTALS.items()},
+        **{name: _whole(last_info.get(key)) for name, key in _TOTALS.items()},
     }
 
 
@@ -75,6 +75,11 @@ _TOTALS = {"deaths": "deaths", "coins": "coins", "distances": "distance"}
 def _count(actions_T: np.ndarray[Any, Any]) -> Iterable[tuple[int, int]]:
     values, counts = np.unique(actions_T, return_counts=True)
     return zip(values.tolist(), counts.tolist(), strict=True)
+
+
+def _whole(value: Any) -> list[int]:
+    number = np.asarray(value)
+    return [int(number)] if number.ndim == 0 and number.dtype.kind in "iu" else []
 
 
 def _spread(values: Sequence[int]) -> dict[str, float]:

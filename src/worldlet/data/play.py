@@ -98,7 +98,11 @@ def make_episode(
 
 def _snapshot(info: Mapping[str, Any]) -> dict[str, Any]:
     kept = (*FACT_KEYS, "events", "theme", "caption", "distance")
-    return {key: np.array(info[key]) if key in FACT_KEYS else info[key] for key in kept if key in info}
+    snapshot = {key: np.array(info[key]) if key in FACT_KEYS else info[key] for key in kept if key in info}
+    events = snapshot.pop("events", ())
+    if isinstance(events, tuple | list) and all(isinstance(event, str) for event in events):
+        snapshot["events"] = events
+    return snapshot
 
 
 def _facts(infos: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,100 @@
+"""Players: deterministic per seed, and between them they do everything a platformer has."""
+
+import gymnasium
+import numpy as np
+import pytest
+from rich.console import Console
+
+import worldlet.games  # noqa: F401
+from worldlet.data.policies import Mixture, Runner, StickyRandom, make_policy, parse_players
+from worldlet.data.record import RecordConfig, record
+from worldlet.data.shards import read_episodes, read_manifest
+
+NAMES = ("up", "down", "left", "right", "noop", "action", "left_up", "right_up")
+
+
+class Always:
+    def __init__(self, action):
+        self.action = action
+
+    def reset(self, seed):
+        self.seed = seed
+
+    def act(self, info):
+        return self.action
+
+
+def play(policy, seed, steps=600):
+    policy.reset(seed)
+    return [policy.act({}) for _ in range(steps)]
+
+
+def test_sticky_random_holds_its_actions_prefers_the_right_and_knows_them_all():
+    actions = np.array(play(StickyRandom(NAMES), 0, 20_000))
+    assert set(actions) == set(range(8))
+    assert (actions[1:] == actions[:-1]).mean() > 0.85
+    assert np.isin(actions, [3, 7]).mean() > 0.4
+
+
+def test_players_repeat_with_their_seed_and_only_with_it():
+    for policy in (StickyRandom(NAMES), Mixture([StickyRandom(NAMES), Always(2)], [1, 1])):
+        first = play(policy, 7)
+        assert play(policy, 8) != first
+        assert play(policy, 7) == first
+
+
+def test_a_mixture_switches_within_an_episode_by_weight():
+    actions = np.array(play(Mixture([Always(0), Always(1)], [1, 3]), 0, 40_000))
+    switches = np.flatnonzero(np.diff(actions))
+    assert 0.7 < actions.mean() < 0.8
+    assert len(switches) > 50 and np.diff(switches).min() >= 40
+
+
+def test_players_are_read_from_text():
+    assert parse_players("runner:0.5, sticky:2") == {"runner": 0.5, "sticky": 2.0}
+    assert parse_players("sticky") == {"sticky": 1.0}
+    with pytest.raises(ValueError, match="unknown player 'walker'"):
+        parse_players("walker:1")
+
+
+@pytest.fixture
+def platformer():
+    env = gymnasium.make("worldlet/Platformer-v0", disable_env_checker=True)
+    yield env
+    env.close()
+
+
+def furthest(env, policy, steps=400):
+    distances = []
+    for seed in range(4):
+        _, info = env.reset(seed=seed)
+        policy.reset(seed)
+        for _ in range(steps):
+            *_, info = env.step(policy.act(info))
+        distances.append(info["distance"])
+    return np.mean(distances)
+
+
+def test_the_runner_traverses_levels_better_than_chance(platformer):
+    runner = furthest(platformer, Runner(platformer))
+    assert runner > 400
+    assert runner > 1.2 * furthest(platformer, StickyRandom(NAMES))
+
+
+def test_the_runner_plays_only_the_platformer():
+    env = gymnasium.make("tests.data.fake_games:Fake-v0")
+    with pytest.raises(ValueError, match="use the player 'sticky'"):
+        make_policy("runner:1", env, ("left", "right", "jump"))
+
+
+def test_a_recorded_platformer_holds_every_action_jumps_coins_and_deaths(tmp_path):
+    config = RecordConfig("worldlet/Platformer-v0", str(tmp_path / "data"), frames=6000, episode_steps=300, workers=1)
+    record(config, Console(quiet=True))
+    coverage = read_manifest(tmp_path / "data")["coverage"]
+    assert set(coverage["actions"]) == set(NAMES) and min(coverage["actions"].values()) > 60
+    assert min(coverage["events"].get(event, 0) for event in ("coin", "death", "respawn", "jump", "land")) > 0
+    assert len(coverage["themes"]) >= 4
+    episode = next(read_episodes(tmp_path / "data", "train"))
+    assert episode.facts["hero_mask"].shape == (301, 128, 128) and episode.facts["hero_mask"].any()
+    assert (episode.facts["hero_mask"] <= episode.facts["moving_mask"]).all()
+    assert episode.meta["theme"] and episode.meta["caption"]
