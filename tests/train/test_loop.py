@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_stage import TinyStage
 from torch import Tensor, nn
 
+from tests.train.tiny_stage import TinyStage
 from worldlet.config import to_dict
 from worldlet.train import DivergedError, LoopConfig, checkpoint, fit, load_weights, loop
 
