@@ -93,12 +93,9 @@ def _fields(snapshot: bytes) -> dict[str, Any]:
     return fields
 
 
-def _start(caption: object, theme: object, level_seed: object, chosen: object) -> SessionStart:
-    if not isinstance(chosen, str):
-        raise SnapshotError(DAMAGED)
-    if not isinstance(caption, str | None) or not isinstance(theme, str | None):
-        raise SnapshotError(DAMAGED)
-    if not isinstance(level_seed, int | None):
+def _start(caption: Any, theme: Any, level_seed: Any, chosen: Any) -> SessionStart:
+    words = isinstance(chosen, str) and isinstance(caption, str | None) and isinstance(theme, str | None)
+    if not words or not isinstance(level_seed, int | None):
         raise SnapshotError(DAMAGED)
     return SessionStart(caption, theme, level_seed, chosen)
 
