@@ -196,7 +196,7 @@ class SessionTable:
 
 def random_seed() -> int:
     """Return a seed for those who named none; short enough to be typed."""
-    return secrets.randbelow(2**31)
+    return secrets.randbelow(10**6)
 
 
 def _frame_reply(session: Session, result: StepResult, action: int | None) -> FrameReply:

@@ -40,12 +40,10 @@ export function buildActions(list, world) {
 export function buildTouch(pad, extra, world, keyboard) {
   pad.replaceChildren();
   extra.replaceChildren();
-  for (const [name, ways] of Object.entries(world.key_bindings)) {
-    const code = ways.find((keys) => keys.length === 1)?.[0];
-    if (!code) continue;
+  const add = (place, name, code) => {
     const label = ARROW[name] ?? actionLabel(name);
     const button = element("button", { type: "button", textContent: label, ariaLabel: actionLabel(name) });
-    if (name in ARROW) button.style.gridArea = name;
+    if (place === pad) button.style.gridArea = name;
     const hold = (event) => {
       event.preventDefault();
       button.classList.add("held");
@@ -58,7 +56,14 @@ export function buildTouch(pad, extra, world, keyboard) {
     button.addEventListener("pointerdown", hold);
     for (const end of ["pointerup", "pointercancel", "pointerleave"]) button.addEventListener(end, letGo);
     button.addEventListener("contextmenu", (event) => event.preventDefault());
-    (name in ARROW ? pad : extra).append(button);
+    place.append(button);
+  };
+  for (const [name, ways] of Object.entries(world.key_bindings)) {
+    const code = ways.find((keys) => keys.length === 1)?.[0];
+    if (!code) continue;
+    if (name in ARROW) add(pad, name, code);
+    // Up stands on both sides: the thumb that runs cannot jump too.
+    if (!(name in ARROW) || name === "up") add(extra, name, code);
   }
 }
 

@@ -156,7 +156,7 @@ function showFrame(index, action) {
 function showStart(start) {
   $("caption").textContent = start.caption;
   $("canvas").ariaLabel = `The dreamed world: ${start.caption}. Use the keys named on this page to play.`;
-  $("seed").placeholder = `now ${start.seed}; empty for a new one`;
+  $("seed").placeholder = `${start.seed} now; empty: a new one`;
   note(start.chosen ? `This start was picked ${start.chosen}` : "");
   showTheme(start.theme);
 }
