@@ -44,8 +44,8 @@ def play_headless(
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
     engine = world if isinstance(world, Engine) else load(world)
-    act = make_player(player, engine.manifest, seed)
     session = engine.open(prompt=prompt, seed=seed, theme=theme)
+    act = make_player(player, engine.manifest, seed)
     busy_seconds = 0.0
     with open_film(out, engine.manifest.fps, scale) as film:
         film.add(session.frame)
