@@ -125,6 +125,8 @@ def _add_option(parser: Parser, setting: Setting, positional: bool) -> None:
         return
     choices = get_args(setting.hint) if get_origin(setting.hint) is Literal else ()
     metavar = "{" + ",".join(map(str, choices)) + "}" if choices else setting.name.rpartition(".")[2].upper()
+    if positional:
+        about["nargs"] = "?"  # it may have a default, or stand in the YAML file
     parser.add_argument(flag, metavar=metavar, type=_reader(setting.hint), **about)
 
 

@@ -61,9 +61,10 @@ def test_one_nested_option_keeps_the_parents_defaults_for_the_others() -> None:
 
 def test_yaml_file_sets_the_same_names_and_the_command_line_wins(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
-    config.write_text("out: from_file\nminutes: 1e-3\nsmall:\n  width: 8\n  kind: resnet\n")
+    config.write_text("data: unread\nout: from_file\nminutes: 1e-3\nsmall:\n  width: 8\n  kind: resnet\n")
     run = parse("here", "--small.width", "16", "--config", str(config))
     assert run.out == Path("from_file")
+    assert run.data == Path("here")
     assert run.minutes == 0.001
     assert run.small == Model(width=16, kind="resnet")
 
@@ -76,6 +77,7 @@ def test_yaml_file_sets_the_same_names_and_the_command_line_wins(tmp_path: Path)
         (["here", "--out", "o", "--small.kind", "vgg"], ["small.kind", "'mobile'", "'resnet'", "'vgg'"]),
         (["here", "--out", "o", "--min", "3"], ["--min "]),
         (["here"], ["out", "missing"]),
+        (["--out", "o"], ["data", "missing"]),
         (["here", "there", "--out", "o"], ["unrecognized arguments: there"]),
         (["here", "--out"], ["--out", "expected one argument"]),
     ],
