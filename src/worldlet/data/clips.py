@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,12 +134,12 @@ class TokenTable:
 
         ``weigh`` may give an episode's weights, one a frame; see ``event_weights``.
         """
-        parts: list[list[NDArray[np.generic]]] = [[], [], [], [], []]
+        parts: list[list[NDArray[Any]]] = [[], [], [], [], []]
         lengths = []
         for episode in episodes:
             length = len(episode.frames_THWC)
             lengths.append(length)
-            rows = (
+            rows: tuple[NDArray[Any], ...] = (
                 np.asarray(encode(episode.frames_THWC)).reshape(length, -1).astype(np.uint16),
                 np.append(episode.actions_T, NO_ACTION),
                 cell_mask(mask_of(episode, "hero_mask"), grid),
