@@ -124,7 +124,7 @@ class GifFilm(_KeptFilm):
             palette.putpalette(pixels.tobytes())
             return palette
         rows = np.concatenate([self._frame(index) for index in self._sample(PALETTE_SAMPLES)])
-        return Image.fromarray(rows).quantize(PALETTE_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        return Image.fromarray(rows).quantize(PALETTE_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
 
     def _colours(self, index: int) -> NDArray[np.uint32]:
         red, green, blue = np.moveaxis(self._frame(index).astype(np.uint32), -1, 0)
