@@ -101,6 +101,14 @@ def test_start_of_the_wrong_size(copy):
         bundle.start_frames(bundle.starts[0])
 
 
+def test_start_that_is_no_picture(copy):
+    (copy / "starts" / "000.png").write_bytes(b"not a picture")
+    write_world_json(copy, read_world_json(copy))
+    bundle = open_bundle(copy)
+    with pytest.raises(WorldError, match="000.png is not a readable picture"):
+        bundle.start_frames(bundle.starts[0])
+
+
 def test_start_with_an_action_out_of_range(copy):
     starts = json.loads((copy / "starts" / "starts.json").read_text())
     starts["starts"][1]["actions"][0] = 8

@@ -1,7 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from tiny_world import ACTIONS, H, N, W
 
+from worldlet.engine.history import History
+from worldlet.engine.moment import Moment
 from worldlet.engine.noise import frame_noise
 
 PLAY = np.random.default_rng(3).integers(0, len(ACTIONS), 100).tolist()
@@ -194,3 +198,15 @@ def test_noise_of_neighbouring_frames_has_nothing_in_common():
     assert len(np.unique(frames)) > 0.999 * frames.size
     assert np.array_equal(frame_noise(1, 3, 6), frames[3, :6])
     assert not np.array_equal(frame_noise(2, 3, 256), frames[3])
+
+
+def test_large_states_are_kept_further_apart():
+    """A state of 1 MB leaves room for 24 keyframes in a minute, a small one for one every half second."""
+    state = {"memory": np.zeros(1_000_000, np.uint8)}
+    large = Moment(0, np.zeros(6, np.int64), np.zeros((16, 24, 3), np.uint8), state)
+    history = History(large, horizon=1800)
+    for index in range(1, 4000):
+        history.add(dataclasses.replace(large, index=index), (0, 0))
+    assert 22 <= history.size[0] <= 25
+    keyframe, steps = history.route(2500)
+    assert keyframe.index + len(steps) == 2500

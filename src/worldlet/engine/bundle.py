@@ -40,11 +40,14 @@ class Bundle:
         """Read the real frames of a start, uint8 (K, H, W, 3)."""
         height, width = self.manifest.frame_size
         path = self.folder / "starts" / start.file
-        with Image.open(path) as image:
-            if image.size != (width, height * start.frames):
+        try:
+            with Image.open(path) as image:
                 found, wanted = image.size, (width, height * start.frames)
-                raise WorldError(f"{path} is {found[0]}x{found[1]} pixels, not {wanted[0]}x{wanted[1]}: {REMEDY}")
-            strip = np.asarray(image.convert("RGB"))
+                if found != wanted:
+                    raise WorldError(f"{path} is {found[0]}x{found[1]} pixels, not {wanted[0]}x{wanted[1]}: {REMEDY}")
+                strip = np.asarray(image.convert("RGB"))
+        except OSError as error:
+            raise WorldError(f"{path} is not a readable picture: {REMEDY}") from error
         return strip.reshape(start.frames, height, width, 3)
 
 
@@ -64,7 +67,10 @@ def open_bundle(world: str | Path) -> Bundle:
 
 
 def find_world(world: str | Path) -> Path:
-    """Return the world folder meant by a shipped name, a world folder, or a RUN folder (its ``world/``)."""
+    """Return the world folder meant by a shipped name, a world folder, or a RUN folder (its ``world/``).
+
+    A shipped name wins over a folder of the same name: write ``./platformer`` for the folder.
+    """
     shipped = shipped_worlds()
     if str(world) in shipped:
         return shipped[str(world)]

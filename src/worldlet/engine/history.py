@@ -12,13 +12,13 @@ Step = tuple[int, int]
 """The action done and the seed of the session when it was done."""
 
 KEYFRAME_INTERVAL = 15
-KEYFRAME_BYTES = 64_000_000
+KEYFRAME_BYTES = 24_000_000
 
 
 class History:
     """The last ``horizon`` frames of one session, as keyframes plus the steps that lead from each to the next.
 
-    Keyframes lie 15 frames apart, or further where they would take more than 64 MB together.
+    Keyframes lie 15 frames apart, or further where they would take more than 24 MB together.
     """
 
     def __init__(self, first: Moment, horizon: int) -> None:
