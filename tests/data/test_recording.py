@@ -241,3 +241,10 @@ def test_the_fake_game_draws_into_one_buffer():
     game = FakeGame()
     first, _ = game.reset(seed=0)
     assert game.step(0)[0] is first
+
+
+def test_without_pyav_the_extra_is_named_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ImportError, match=r"pip install 'worldlet\[train\]'"):
+        record(config(tmp_path / "data"), QUIET)
+    assert not (tmp_path / "data").exists()

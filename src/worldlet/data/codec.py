@@ -47,7 +47,7 @@ def decode_episode(members: Mapping[str, bytes]) -> Episode:
 def encode_frames(frames_THWC: NDArray[np.uint8], fps: float) -> bytes:
     """Return a lossless mp4 of uint8 RGB frames, one thread, so that the bytes never depend on the machine's cores."""
     check_frames(frames_THWC)
-    av = _av()
+    av = require_av()
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264rgb", rate=round(fps) or 1)
@@ -66,7 +66,7 @@ def encode_frames(frames_THWC: NDArray[np.uint8], fps: float) -> bytes:
 
 def decode_frames(video: bytes) -> NDArray[np.uint8]:
     """Return the frames of an mp4, uint8 (T, H, W, 3); ValueError where the bytes are no such video."""
-    av = _av()
+    av = require_av()
     try:
         with av.open(io.BytesIO(video)) as container:
             stream = container.streams.video[0]
@@ -121,7 +121,8 @@ def _array_bytes(array: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _av() -> Any:
+def require_av() -> Any:
+    """Return PyAV; ImportError that names the extra where it is not installed."""
     try:
         import av
     except ImportError as error:

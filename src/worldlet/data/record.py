@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 
 from worldlet.config import to_dict
-from worldlet.data.codec import encode_episode
+from worldlet.data.codec import encode_episode, require_av
 from worldlet.data.coverage import draw_coverage, episode_coverage, merge, summarise
 from worldlet.data.play import describe_game, make_episode, open_game, play_episode
 from worldlet.data.policies import default_players, make_policy, parse_players
@@ -118,6 +118,7 @@ def record(config: RecordConfig, console: Console | None = None) -> RecordSummar
     """
     console = console or Console(stderr=True)
     folder = Path(config.out)
+    require_av()  # before anything is written
     manifest = _begin(config, folder)
     rate = 0.0
     if not manifest["complete"]:
