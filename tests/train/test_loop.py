@@ -265,6 +265,25 @@ def test_parameter_groups_and_seed_matter(whole: Path, tmp_path: Path) -> None:
     assert not torch.equal(before["conv.weight"], after["conv.weight"])
 
 
+def test_gradients_are_clipped_to_their_norm(tmp_path: Path) -> None:
+    result = fit(TinyStage(), tmp_path, replace(CONFIG, steps=1, grad_clip=1e-3, betas=(0.5, 0.9)))
+    moments = checkpoint.load(result.folder / "last").part("optimizer")
+    norm = sum(float(tensor.square().sum()) for name, tensor in moments.items() if name.startswith("exp_avg.")) ** 0.5
+    assert norm == pytest.approx(0.5e-3, rel=1e-3)
+    (line,) = [json.loads(text) for text in (result.folder / "losses.jsonl").read_text().splitlines()][:1]
+    assert line["grad_norm"] > 1e-2, "the norm before clipping is logged"
+
+
+def test_validations_draw_the_same_and_training_is_in_training_mode(whole: Path, tmp_path: Path) -> None:
+    lines = [json.loads(text) for text in (whole / "losses.jsonl").read_text().splitlines()]
+    assert len({line["validation"]["draw"] for line in lines if "validation" in line}) == 1
+    assert len({line["noise"] for line in lines if "noise" in line}) == CONFIG.steps
+    stage = TinyStage()
+    stage.module.eval()  # as a stage may leave it after taking a picture
+    fit(stage, tmp_path, replace(CONFIG, steps=2))
+    assert int(stage.module.count) == 2
+
+
 def test_pictures_curve_and_tensorboard_are_written(whole: Path) -> None:
     names = sorted(path.name for path in (whole / "pictures").iterdir())
     assert names == ["step_000010_weights.png", "step_000020_weights.png", "step_000024_weights.png"]
