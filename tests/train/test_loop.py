@@ -155,6 +155,8 @@ def test_twenty_bad_steps_in_a_row_stop_the_run_and_keep_last(tmp_path: Path) ->
 
     with pytest.raises(DivergedError, match="no longer finite at step 15"):
         fit(Broken(), tmp_path, replace(CONFIG, steps=100))
+    with pytest.raises(DivergedError, match="No checkpoint was saved"):
+        fit(TinyStage(bad_steps=range(99)), tmp_path / "a", replace(CONFIG, steps=100, checkpoint_every_steps=50))
     assert checkpoint.read_state(tmp_path / "tiny" / "last")["step"] == 10
     with pytest.raises(DivergedError, match="20 steps in a row, up to step 33"):
         fit(TinyStage(bad_steps=range(13, 99)), tmp_path / "b", replace(CONFIG, steps=100))
@@ -169,9 +171,11 @@ def test_nothing_is_overwritten_and_a_finished_run_is_left_alone(tmp_path: Path)
     stage = TinyStage()
     assert fit(stage, tmp_path, CONFIG, resume=True) == replace(first, elapsed=checkpoint_elapsed(first.folder))
     assert stage.steps == []
+    part = fit(SignalledStage(26, (signal.SIGINT,)), tmp_path, replace(CONFIG, steps=30), resume=True)
+    assert not part.finished and part.step == 27
     longer = TinyStage()
     assert fit(longer, tmp_path, replace(CONFIG, steps=30), resume=True).step == 30
-    assert longer.steps == list(range(24, 30))
+    assert longer.steps == list(range(27, 30))
 
 
 def checkpoint_elapsed(folder: Path) -> float:

@@ -7,13 +7,10 @@ stages draw their batches as a function of the step. A run killed after any step
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -27,6 +24,7 @@ from torch import Tensor, nn
 from worldlet.config import to_dict
 from worldlet.train import checkpoint
 from worldlet.train.ema import Ema
+from worldlet.train.interrupt import Interrupt
 from worldlet.train.log import ProgressLine, RunLog
 from worldlet.train.schedule import Budget, Cadence, learning_rate_at
 
@@ -159,28 +157,30 @@ class _Run:
         self.validation: dict[str, float] = {}
         self.finished = False
         self._restore()
-        self.started = time.monotonic()
+        self.started: float | None = None
 
     @property
     def elapsed(self) -> float:
         """Seconds of training so far, those before a resume included."""
-        return self.carried + time.monotonic() - self.started
+        return self.carried + (0.0 if self.started is None else time.monotonic() - self.started)
 
     def fit(self) -> FitResult:
         if self.finished and self.budget.progress(self.step, self.carried) >= 1:
             return self._result()
+        self.finished = False
+        self.started = time.monotonic()
         console = Console()
         self.log = RunLog(self.folder, self.step, console)
         self.line = ProgressLine(self.stage.name, console)
         try:
-            with _Interrupt() as interrupt:
+            with Interrupt() as interrupt:
                 self._train(interrupt)
         finally:
             self.line.close()
             self.log.close()
         return self._result()
 
-    def _train(self, interrupt: _Interrupt) -> None:
+    def _train(self, interrupt: Interrupt) -> None:
         config, line = self.config, self.line
         begun = f"resumed at step {self.step:,}" if self.step else "training"
         line.say(f"{begun} on {self.fabric.device} in {config.precision}, {_count(self.module):,} parameters")
@@ -252,9 +252,13 @@ class _Run:
         if self.skipped_in_row >= MOST_SKIPPED_IN_A_ROW:
             raise DivergedError(
                 f"the {self.stage.name} loss was not finite for {self.skipped_in_row} steps in a row, up to step "
-                f"{self.step}: {self.folder / 'last'} keeps the last good checkpoint; resume from it with a smaller "
-                "learning_rate"
+                f"{self.step}. {self._remedy()}"
             )
+
+    def _remedy(self) -> str:
+        if checkpoint.exists(self.folder / "last"):
+            return f"{self.folder / 'last'} keeps the last good checkpoint: resume it with a smaller learning_rate"
+        return "No checkpoint was saved before: start anew with a smaller learning_rate"
 
     def _validate(self) -> None:
         self._seed(-1)  # the same draws each time, so that losses compare
@@ -300,8 +304,7 @@ class _Run:
     def _save_last(self) -> None:
         if not all(bool(tensor.isfinite().all()) for tensor in self.module.state_dict().values()):
             raise DivergedError(
-                f"the {self.stage.name} weights are no longer finite at step {self.step}: {self.folder / 'last'} keeps "
-                "the last good checkpoint; resume from it with a smaller learning_rate"
+                f"the {self.stage.name} weights are no longer finite at step {self.step}. {self._remedy()}"
             )
         parts = {**self._weights(), "optimizer": checkpoint.optimizer_tensors(self.optimizer, self.module)}
         checkpoint.save(self.folder / "last", parts, self._state())
@@ -331,9 +334,8 @@ class _Run:
             self.precision.load_state_dict(state["scaler"])
 
     def _result(self) -> FitResult:
-        elapsed = self.carried if self.finished and not hasattr(self, "log") else self.elapsed
         return FitResult(
-            self.folder, self.step, elapsed, self.best_loss, self.finished, self.skipped, dict(self.validation)
+            self.folder, self.step, self.elapsed, self.best_loss, self.finished, self.skipped, dict(self.validation)
         )
 
 
@@ -348,29 +350,6 @@ class _Pace:
         self.seconds = _blend(self.seconds, seconds)
         if loss is not None:
             self.loss = _blend(self.loss, loss)
-
-
-class _Interrupt:
-    """Turns the first Ctrl-C (or SIGTERM) into a wish to stop after this step; the second stops at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Interrupt:
-        if threading.current_thread() is threading.main_thread():  # only it may set handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
 
 
 def _fabric(config: LoopConfig) -> tuple[Fabric, Precision]:
