@@ -19,6 +19,7 @@ from worldlet.server.app import create_app
 from worldlet.server.launch import listen
 from worldlet.server.limits import ServerLimits
 from worldlet.server.messages import FRAME_HEADER, HEADER
+from worldlet.server.sessions import SessionTable
 
 PATIENCE = 20.0  # seconds until a missing answer fails a test; nothing waits for it when all is well
 
@@ -29,6 +30,7 @@ class Served:
 
     address: str
     engine: Any
+    table: SessionTable
 
     @property
     def url(self) -> str:
@@ -91,11 +93,12 @@ def tiny_engine(tiny_folder: Path) -> Any:
 
 
 @contextlib.contextmanager
-def serving(engine: Any, limits: ServerLimits) -> Iterator[Served]:
-    with listen("127.0.0.1", 0) as listener:
+def serving(engine: Any, limits: ServerLimits, port: int = 0) -> Iterator[Served]:
+    app = create_app({"tiny": engine}, limits)
+    with listen("127.0.0.1", port) as listener:
         server = uvicorn.Server(
             uvicorn.Config(
-                create_app({"tiny": engine}, limits),
+                app,
                 log_level="warning",
                 ws_max_size=limits.socket_bytes,
                 timeout_graceful_shutdown=1,
@@ -104,7 +107,7 @@ def serving(engine: Any, limits: ServerLimits) -> Iterator[Served]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            yield Served(f"127.0.0.1:{listener.getsockname()[1]}", engine)
+            yield Served(f"127.0.0.1:{listener.getsockname()[1]}", engine, app.state.table)
         finally:
             server.should_exit = True
             thread.join(PATIENCE)
@@ -119,7 +122,6 @@ def served(tiny_engine: Any) -> Iterator[Served]:
 
 
 @pytest.fixture
-def serve(tiny_engine: Any) -> Iterator[Callable[[ServerLimits], Served]]:
-    """Start servers with limits of one's own."""
-    with contextlib.ExitStack() as stack:
-        yield lambda limits: stack.enter_context(serving(tiny_engine, limits))
+def serve(tiny_engine: Any) -> Callable[..., contextlib.AbstractContextManager[Served]]:
+    """Start servers with limits, and a port, of one's own: ``with serve(limits) as served``."""
+    return lambda limits=None, port=0: serving(tiny_engine, limits or ServerLimits(), port)

@@ -129,41 +129,42 @@ def test_a_body_that_is_not_json(served):
 
 
 def test_a_long_body_is_refused(serve):
-    small = serve(ServerLimits(message_bytes=2000))
-    response = small.post("/session/create", {"prompt": "x" * 3000})
-    assert (response.status_code, response.json()["code"]) == (413, "too_large")
-    assert small.post("/session/create", {"prompt": "x" * 900}).status_code == 200
+    with serve(ServerLimits(message_bytes=2000)) as small:
+        response = small.post("/session/create", {"prompt": "x" * 3000})
+        assert (response.status_code, response.json()["code"]) == (413, "too_large")
+        assert small.post("/session/create", {"prompt": "x" * 900}).status_code == 200
 
 
 @pytest.mark.parametrize("how", ["post", "delete"])
 def test_closing_frees_the_session(served, how):
     id = served.create()["session_id"]
     before = httpx.get(served.url + "/health").json()["sessions"]
-    if how == "post":
-        response = served.post(f"/session/{id}/close")
-    else:
-        response = httpx.delete(f"{served.url}/session/{id}")
+    close = {
+        "post": lambda: served.post(f"/session/{id}/close"),
+        "delete": lambda: httpx.delete(f"{served.url}/session/{id}"),
+    }
+    response = close[how]()
     assert response.json() == {"session_id": id, "closed": True}
     assert httpx.get(served.url + "/health").json()["sessions"] == before - 1
     assert served.post("/session/step", {"session_id": id, "action": 0}).status_code == 404
 
 
 def test_a_full_server_says_so_and_takes_a_freed_place(serve):
-    small = serve(ServerLimits(sessions=2))
-    ids = [small.create()["session_id"] for _ in range(2)]
-    response = small.post("/session/create", {})
-    assert (response.status_code, response.json()["code"]) == (503, "full")
-    small.post(f"/session/{ids[0]}/close")
-    small.create()
-    assert small.post("/session/step", {"session_id": ids[1], "action": 0}).status_code == 200
+    with serve(ServerLimits(sessions=2)) as small:
+        ids = [small.create()["session_id"] for _ in range(2)]
+        response = small.post("/session/create", {})
+        assert (response.status_code, response.json()["code"]) == (503, "full")
+        small.post(f"/session/{ids[0]}/close")
+        small.create()
+        assert small.post("/session/step", {"session_id": ids[1], "action": 0}).status_code == 200
 
 
 def test_an_idle_session_makes_room(serve):
-    small = serve(ServerLimits(sessions=1, idle_seconds=0.0))
-    first = small.create()["session_id"]
-    second = small.create()["session_id"]
-    assert small.post("/session/step", {"session_id": first, "action": 0}).status_code == 404
-    assert small.post("/session/step", {"session_id": second, "action": 0}).status_code == 200
+    with serve(ServerLimits(sessions=1, idle_seconds=0.0)) as small:
+        first = small.create()["session_id"]
+        second = small.create()["session_id"]
+        assert small.post("/session/step", {"session_id": first, "action": 0}).status_code == 404
+        assert small.post("/session/step", {"session_id": second, "action": 0}).status_code == 200
 
 
 def test_the_page_and_all_it_loads_are_served(served):
