@@ -1,0 +1,142 @@
+"""Training of the tokenizer: crops of frames in, pixels out, with the error weighted towards what moves."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldlet.data.clips import FrameTable
+from worldlet.tokenizer import Tokenizer, TokenizerConfig
+
+DEAD_BELOW = 0.02  # expected uses a batch below which a code counts as dead
+
+
+@dataclass(frozen=True)
+class TokenizerStageConfig:
+    """What a batch is and what counts in it."""
+
+    batch_size: int = 48
+    """Crops a step."""
+    crop: int = 64
+    """Side of a crop in pixels, a multiple of 8; larger than the frame means whole frames."""
+    max_frames: int = 30_000
+    """Training frames held in memory."""
+    val_frames: int = 192
+    """Validation frames."""
+    hero_share: float = 0.75
+    """Share of crops that are placed so that they hold part of the hero."""
+    hero_weight: float = 15.0
+    """Extra weight of squared error on the hero's pixels."""
+    moving_weight: float = 8.0
+    """Extra weight of squared error on the pixels of everything else that moves."""
+    revive_every: int = 10
+    """Steps between revivals of dead codes."""
+    revive_until: float = 0.7
+    """Share of the training after which no code is revived."""
+
+
+class TokenizerStage:
+    """The tokenizer as a stage of the training loop."""
+
+    name = "tokenizer"
+
+    def __init__(self, data: str | Path, model: TokenizerConfig, config: TokenizerStageConfig, seed: int):
+        self.config, self.seed = config, seed
+        self.module: nn.Module = Tokenizer(model)
+        self.items_per_step = config.batch_size
+        self.train = FrameTable.load(data, "train", config.max_frames, seed)
+        self.val = FrameTable.load(data, "val", config.val_frames, seed)
+        self._crop = tuple(min(config.crop, side) for side in model.frame_size)
+        self._progress = 0.0
+        self._frames: Tensor | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module lies."""
+        return next(self.module.parameters()).device
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """One group, without weight decay."""
+        return [{"params": list(self.module.parameters()), "weight_decay": 0.0}]
+
+    def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Weighted squared error of the batch of `step`, plus the quantizer's own loss."""
+        self._progress = progress
+        frames, weights = self._batch(step)
+        self._frames = frames
+        made, tokens, commitment = self.module(frames)
+        error = (made.float() - frames) ** 2
+        pixels = (error * weights).sum() / weights.sum() / 3
+        loss = pixels * 100 + 0.25 * commitment
+        return loss, {"pixels": float(pixels.detach()), "commitment": float(commitment.detach()), "codes": len(tokens.unique())}
+
+    def after_step(self, step: int) -> None:
+        """Now and then, while it is early, give dead codes to the worst-served latents."""
+        if step % self.config.revive_every or self._progress > self.config.revive_until or self._frames is None:
+            return
+        assert isinstance(self.module, Tokenizer)
+        generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + step)
+        with torch.no_grad():
+            latents = self.module.latents(self._frames).flatten(0, 1)
+        self.module.quantizer.revive(latents, generator, DEAD_BELOW)
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Pixels over whole held-out frames: `loss` (weighted), `psnr_db`, `hero_psnr_db`, `codes`."""
+        assert isinstance(module, Tokenizer)
+        squares = hero_squares = hero_pixels = weighted = weight = count = 0.0
+        used: set[int] = set()
+        for rows in np.array_split(np.arange(len(self.val)), max(1, len(self.val) // 16)):
+            frames, hero, moving = (torch.from_numpy(array).to(self.device) for array in self.val.rows(rows))
+            real = frames.permute(0, 3, 1, 2).float() / 255
+            tokens = module.encode(real)
+            error = ((module.decode(tokens).float().mul(255).round() / 255 - real) ** 2).mean(1)
+            weights = self._weights(hero, moving)
+            squares, count = squares + error.sum().item(), count + error.numel()
+            hero_squares, hero_pixels = hero_squares + error[hero].sum().item(), hero_pixels + hero.sum().item()
+            weighted, weight = weighted + (error * weights).sum().item(), weight + weights.sum().item()
+            used |= set(tokens.unique().tolist())
+        decibel = lambda s, n: float(-10 * np.log10(max(s / max(n, 1), 1e-10)))  # noqa: E731
+        return {"loss": weighted / weight, "psnr_db": decibel(squares, count), "hero_psnr_db": decibel(hero_squares, hero_pixels), "codes": len(used)}
+
+    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Held-out frames over their reconstructions."""
+        assert isinstance(module, Tokenizer)
+        frames, _, _ = self.val.rows(np.arange(min(8, len(self.val))))
+        real = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).float() / 255
+        made = module.decode(module.encode(real)).float().mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return {"reconstruction": np.concatenate([np.concatenate(list(row), 1) for row in (frames, made)], 0)}
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Crops (B, 3, c, c) in [0, 1] and pixel weights (B, 1, c, c), on the token grid; a function of (seed, step)."""
+        frames, hero, moving = self.train.batch(step, self.config.batch_size, self.seed)
+        rng = np.random.default_rng([self.seed, step, 5])
+        height, width = self._crop
+        cut = []
+        for i in range(len(frames)):
+            y, x = self._corner(rng, hero[i])
+            cut.append((slice(y, y + height), slice(x, x + width)))
+        stack = [np.stack([array[i][where] for i, where in enumerate(cut)]) for array in (frames, hero, moving)]
+        pixels, hero_crop, moving_crop = (torch.from_numpy(array).to(self.device) for array in stack)
+        real = (pixels.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
+        return real, self._weights(hero_crop, moving_crop)[:, None]
+
+    def _corner(self, rng: np.random.Generator, hero_HW: np.ndarray) -> tuple[int, int]:
+        """Top left of a crop, a multiple of 8: anywhere, or where it holds a pixel of the hero."""
+        corner = []
+        aimed = rng.random() < self.config.hero_share
+        pixels = np.argwhere(hero_HW) if aimed else ()
+        target = pixels[rng.integers(len(pixels))] if len(pixels) else None
+        for axis in (0, 1):
+            low, high = 0, (hero_HW.shape[axis] - self._crop[axis]) // 8
+            if target is not None:
+                low = min(max(low, -(-(int(target[axis]) - self._crop[axis] + 1) // 8)), high)
+                high = min(high, int(target[axis]) // 8)
+            corner.append(8 * int(rng.integers(low, max(low, high) + 1)))
+        return corner[0], corner[1]
+
+    def _weights(self, hero_BHW: Tensor, moving_BHW: Tensor) -> Tensor:
+        return 1 + self.config.hero_weight * hero_BHW.float() + self.config.moving_weight * (moving_BHW & ~hero_BHW).float()
