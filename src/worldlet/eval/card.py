@@ -184,7 +184,8 @@ def _goal(wanted: Wanted, goal: float | None) -> str:
         return "-"
     if wanted.sense == "near":
         return f"within {goal:.0%}"
-    return ("≥ " if wanted.sense == "least" else "≤ ") + f"{goal:,g} {wanted.unit}".strip()
+    number = f"{goal:,.0f}" if goal >= 1000 else f"{goal:g}"
+    return ("≥ " if wanted.sense == "least" else "≤ ") + f"{number} {wanted.unit}".strip()
 
 
 def _number(value: float | None, digits: int, unit: str) -> str:

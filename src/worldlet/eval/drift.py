@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 from worldlet.eval import pictures
 from worldlet.eval.bench import Bench, figure
 from worldlet.eval.gold import CONTEXT, GoldPlay
-from worldlet.eval.odometer import Odometer
+from worldlet.eval.odometer import TILE, Odometer
 from worldlet.eval.real import Playable, RealSession
-from worldlet.eval.terrain import FEATURES, TerrainCount
+from worldlet.eval.terrain import FEATURES, TerrainCount, per_hundred
 
 WINDOW, PRESENT = 30, 0.8
 """The hero and the theme must be read in this fraction of the trailing frames, or the run ends where they were lost."""
@@ -30,19 +31,21 @@ def measure(bench: Bench) -> dict[str, Any]:
     """Let the same closed-loop player, who sees only pixels, play dream and real game from the same frames.
 
     ``survived``: the distance covered in the dream over that in the real game, at most 1 a run, averaged over runs.
-    ``terrain``: per feature, how often it scrolled into the dream over how often into the real game.
+    ``terrain``: per feature, how often it scrolled into the dream over how often into the real game (in these runs
+    and in the gold plays, by the same reader), with the standard error of that ratio over runs.
     """
     shares: list[float] = []
     distances: list[list[int]] = []
-    dreamed_terrain, real_terrain = TerrainCount(), TerrainCount()
+    dreamed_terrain: list[TerrainCount] = []
+    real_terrain = [_seen_along(bench, entry) for entry in bench.suite.plays]
     standing = 0
     for seed, entry in enumerate(bench.suite.drift[: bench.size.drift]):
         real = run(bench, _real_session(bench, entry), seed)
         play = bench.suite.replay(entry)
         dream = run(bench, bench.dream(play, entry.start, seed), seed)
         bench.tick(CONTEXT)
-        dreamed_terrain.merge(dream.terrain)
-        real_terrain.merge(real.terrain)
+        dreamed_terrain.append(dream.terrain)
+        real_terrain.append(real.terrain)
         if seed == 0:
             film = list(zip(real.film, dream.film, strict=True))
             pictures.save_film(film, bench.pictures / "drift.gif", bench.engine.manifest.fps // FILM_EVERY)
@@ -52,7 +55,8 @@ def measure(bench: Bench) -> dict[str, Any]:
             standing += 1
             continue
         shares.append(min(1.0, covered[0] / covered[1]))
-    pairs = {name: (dreamed_terrain.per_hundred(name), real_terrain.per_hundred(name)) for name in FEATURES}
+    terrain = {name: _compare(name, dreamed_terrain, real_terrain) for name in FEATURES}
+    pairs = {name: (ratio["dreamed"], ratio["real"]) for name, ratio in terrain.items()}
     chart = pictures.bars(pairs, ("dreamed", "real"), "per 100 new columns")
     pictures.save(chart, bench.pictures / "terrain.png")
     survived = float(np.mean(shares)) if shares else None
@@ -61,13 +65,7 @@ def measure(bench: Bench) -> dict[str, Any]:
             survived, len(shares), frames=bench.size.drift_frames, worst=min(shares, default=None),
             runs=[round(share, 4) for share in shares], pixels=distances, real_stood_still=standing,
         ),
-        "terrain": {
-            name: figure(
-                seen / real if real and seen is not None else None, dreamed_terrain.columns,
-                dreamed=seen, real=real, real_columns=real_terrain.columns,
-            )
-            for name, (seen, real) in pairs.items()
-        },
+        "terrain": terrain,
     }  # fmt: skip
 
 
@@ -114,6 +112,30 @@ def run(bench: Bench, session: Playable, seed: int) -> Run:
             record.film.append(frame)
         bench.tick(1)
     return record
+
+
+def _compare(name: str, dreamed: list[TerrainCount], real: list[TerrainCount]) -> dict[str, Any]:
+    """Return the ratio of a feature's rates, dreamed over real, and its standard error."""
+    (seen, seen_error), (wanted, wanted_error) = per_hundred(dreamed, name), per_hundred(real, name)
+    ratio = error = None
+    if seen is not None and wanted:
+        ratio = seen / wanted
+        if seen_error is not None and wanted_error is not None:
+            error = math.hypot(seen_error, ratio * wanted_error) / wanted
+    return figure(
+        ratio, sum(run.columns for run in dreamed), standard_error=error,
+        dreamed=seen, real=wanted, real_columns=sum(run.columns for run in real),
+    )  # fmt: skip
+
+
+def _seen_along(bench: Bench, entry: GoldPlay) -> TerrainCount:
+    """Count what scrolls into view in a gold play; where the camera moved is known, so few frames need reading."""
+    play = bench.suite.replay(entry)
+    terrain = TerrainCount()
+    terrain.begin(bench.eyes.read(play.frames_THWC[0]))
+    for t in np.flatnonzero(np.diff(play.camera_x)) + 1:
+        terrain.reveal(bench.eyes.read(play.frames_THWC[t]), int(play.camera_x[t] - play.camera_x[t - 1]) // TILE)
+    return terrain
 
 
 def _real_session(bench: Bench, entry: GoldPlay) -> RealSession:

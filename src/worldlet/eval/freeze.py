@@ -73,14 +73,14 @@ def _level_seed(kind: int, index: int) -> int:
 
 
 def _runner_actions(seed: int, length: int, player: int) -> list[int]:
-    from worldlet.games.platformer.reading import read_frame
+    from worldlet.games.platformer.reading import truth
     from worldlet.games.platformer.runner import Runner
 
     session = RealSession(ENV_ID, seed)
     runner = Runner(seed, mischief=0.03 if player == MISCHIEF else 0.0)
     actions: list[int] = []
     for _ in range(length):
-        actions.append(int(runner.act(read_frame(session.frame))))
+        actions.append(int(runner.act(truth(session.env))))
         session.step(actions[-1])
     return actions
 

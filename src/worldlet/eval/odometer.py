@@ -19,7 +19,7 @@ class Odometer:
     """Follows the scenery by its tiles and the hero across it.
 
     ``scroll``: pixels that the scenery has moved to the left since the first reading. ``hero_x``: the hero's x in
-    those coordinates, None where he is not found. ``furthest``: the greatest ``hero_x`` so far, at first 0 or his x.
+    those coordinates, None where he is not found. ``furthest``: the greatest ``hero_x`` of a living hero so far.
     """
 
     def __init__(self, reading: Any) -> None:
@@ -34,7 +34,7 @@ class Odometer:
         self._last = reading
         self.scroll += scrolled * SCROLL
         self.hero_x = None if reading.hero is None else int(reading.hero.x) + self.scroll
-        if self.hero_x is not None:
+        if self.hero_x is not None and reading.hero.pose != "dead":
             self.furthest = max(self.furthest, self.hero_x)
         return scrolled * SCROLL_TILES
 

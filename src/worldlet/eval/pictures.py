@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -56,13 +57,13 @@ def curves(xs: Sequence[int], ys: Mapping[str, Sequence[float | None]], title: s
     picture, draw = _sheet((640, 400))
     left, top, right, bottom = 56, 36, 500, 356
     values = [y for line in ys.values() for y in line if y is not None] or [0.0, 1.0]
-    low, high = np.floor(min(values) / 5) * 5, np.ceil(max(values) / 5) * 5
-    high = max(high, low + 5)
+    low = 10 * math.floor(min(values) / 10)
+    high = max(low + 10, 10 * math.ceil(max(values) / 10))
     draw.text((left, 12), title, fill=INK)
-    for level in np.linspace(low, high, 6):
+    for level in range(low, high + 1, 10):
         y = bottom - (level - low) / (high - low) * (bottom - top)
         draw.line([(left, y), (right, y)], fill=GRID)
-        draw.text((12, y - 6), f"{level:.0f}", fill=INK)
+        draw.text((12, y - 6), str(level), fill=INK)
     at = np.linspace(left, right, len(xs))
     for x, label in zip(at, xs, strict=True):
         draw.text((x - 6, bottom + 8), str(label), fill=INK)
@@ -102,7 +103,7 @@ def bars(pairs: Mapping[str, tuple[float | None, float | None]], names: tuple[st
 
 def matrix(counts: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str], title: str) -> Image.Image:
     """Draw a table of counts, darker where a row has more of its own."""
-    cell, left, top = 44, 170, 150
+    cell, left, top = 44, 170, 170
     picture, draw = _sheet((left + cell * len(columns) + 20, top + 28 * len(rows) + 20))
     draw.text((16, 12), title, fill=INK)
     for c, name in enumerate(columns):

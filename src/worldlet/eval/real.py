@@ -29,15 +29,15 @@ class Playable(Protocol):
 
 
 class RealSession:
-    """A real game as a session: ``frame``, ``step`` and ``fork``; ``info`` is the truth about ``frame``."""
+    """A real game as a session: ``frame``, ``step``, ``fork``; ``info`` and ``env`` hold the truth about ``frame``."""
 
     def __init__(self, env_id: str, level_seed: int) -> None:
-        self._env = open_game(env_id)
-        self.frame, self.info = self._env.reset(seed=level_seed)
+        self.env = open_game(env_id)
+        self.frame, self.info = self.env.reset(seed=level_seed)
 
     def step(self, action: int) -> StepResult:
         """Do one action in the real game."""
-        self.frame, _, _, _, self.info = self._env.step(action)
+        self.frame, _, _, _, self.info = self.env.step(action)
         return StepResult(self.frame)
 
     def fork(self) -> RealSession:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from worldlet.eval.odometer import TILE
@@ -40,15 +42,20 @@ class TerrainCount:
         first_new = (reading.kinds.shape[1] - new) * TILE
         self.counts["enemies"] += sum(x >= first_new for x, _ in reading.enemies)
 
-    def merge(self, other: TerrainCount) -> None:
-        """Add what another run has counted."""
-        self.columns += other.columns
-        for name, count in other.counts.items():
-            self.counts[name] += count
 
-    def per_hundred(self, name: str) -> float | None:
-        """Return a feature's count per 100 new columns, None where no column has appeared."""
-        return 100 * self.counts[name] / self.columns if self.columns else None
+def per_hundred(runs: Sequence[TerrainCount], name: str) -> tuple[float | None, float | None]:
+    """Return a feature's count per 100 new columns over several runs, and the standard error of that rate.
+
+    The error is that of a ratio estimator over runs; None before the first column, and for fewer than two runs.
+    """
+    columns = sum(run.columns for run in runs)
+    if not columns:
+        return None, None
+    rate = sum(run.counts[name] for run in runs) / columns
+    if len(runs) < 2:
+        return 100 * rate, None
+    spread = sum((run.counts[name] - rate * run.columns) ** 2 for run in runs)
+    return 100 * rate, 100 * math.sqrt(len(runs) / (len(runs) - 1) * spread) / columns
 
 
 def _has_ground(column_h: Any) -> bool:

@@ -1,0 +1,107 @@
+"""The frozen suite holds still, and an interrupted run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.eval.real_game import MANIFEST, TINY, RealGame
+from worldlet.eval import suite
+from worldlet.eval.bench import FULL, QUICK
+from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
+from worldlet.eval.reading import PlatformerReader
+from worldlet.eval.rollout import HORIZONS
+
+
+def test_the_frozen_suite_is_large_enough_and_its_seeds_are_its_own() -> None:
+    gold = load_gold("worldlet/Platformer-v0")
+    assert gold is not None
+    for size in (QUICK, FULL):
+        assert size.plays <= len(gold.plays) and size.rollouts <= len(gold.rollouts)
+        assert size.control <= len(gold.control) and size.drift <= len(gold.drift)
+    entries = [*gold.plays, *gold.rollouts, *gold.control, *gold.drift]
+    assert min(entry.level_seed for entry in entries) >= FIRST_SEED
+    assert len({entry.level_seed for entry in entries}) == len(entries)
+    for entry in (*gold.rollouts, *gold.control, *gold.drift):
+        assert entry.start >= CONTEXT - 1
+    assert all(len(entry.actions) == entry.start + HORIZONS[-1] for entry in gold.rollouts)
+    assert {action for entry in gold.plays for action in entry.actions} == set(range(8))
+    assert load_gold("elsewhere/Pong-v0") is None
+
+
+def test_the_game_still_draws_what_was_frozen() -> None:
+    gold = load_gold("worldlet/Platformer-v0")
+    assert gold is not None
+    themes = {gold.replay(entry).theme for entry in (*gold.plays[:6], gold.rollouts[0], gold.control[0], gold.drift[0])}
+    assert len(themes) == 6
+
+
+def test_an_edited_suite_and_a_changed_game_are_noticed(gold: Gold) -> None:
+    values = json.loads(gold.to_json())
+    assert Gold.from_json(json.dumps(values)) == gold
+    values["plays"][0]["level_seed"] += 1
+    with pytest.raises(ValueError, match="edited"):
+        Gold.from_json(json.dumps(values))
+    with pytest.raises(ValueError, match="has changed since"):
+        gold.replay(replace(gold.plays[0], fingerprint="0" * 16))
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    gold: Gold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+    stop_at = "control"
+
+    def part(name: str) -> suite.Part:
+        def measure(bench: Any) -> dict[str, Any]:
+            if name == stop_at:
+                raise KeyboardInterrupt
+            measured.append(name)
+            return {"marker": len(measured)}
+
+        return suite.Part(lambda bench: 1, measure, False, False)
+
+    monkeypatch.setattr(suite, "PARTS", {name: part(name) for name in ("reconstruction", "rollout", "control")})
+    monkeypatch.setattr(suite, "write_card", lambda card, folder: None)
+    engine, reader = RealGame(gold), PlatformerReader()
+    with pytest.raises(KeyboardInterrupt):
+        suite.measure_world(engine, gold, reader, TINY, tmp_path, None, "x")
+    stop_at = ""
+    card = suite.measure_world(engine, gold, reader, TINY, tmp_path, None, "x")
+    assert measured == ["reconstruction", "rollout", "control"]
+    assert [card[name]["marker"] for name in measured] == [1, 2, 3]
+
+    stop_at = "control"
+    with pytest.raises(KeyboardInterrupt):
+        suite.measure_world(engine, gold, reader, TINY, tmp_path, None, "x")
+    stop_at = ""
+    other = replace(TINY, drift_frames=61)
+    suite.measure_world(engine, gold, reader, other, tmp_path, None, "x")
+    assert measured[5:] == ["reconstruction", "rollout", "control"], "another size must not reuse what is left"
+
+
+def test_a_game_of_others_is_measured_where_nothing_must_be_read(gold: Gold, tmp_path: Path) -> None:
+    class Elsewhere(RealGame):
+        manifest = replace(MANIFEST, env_id="elsewhere/Pong-v0")
+
+    card = suite.measure_world(Elsewhere(gold), None, None, TINY, tmp_path, None, "x")
+    assert set(card["not_judged"]) == {"reconstruction", "rollout", "control", "drift", "game"}
+    assert card["speed"]["fps"]["n"] == TINY.speed_frames
+    assert card["snapshot"]["bytes"]["value"] == 1000
+    page = (tmp_path / "card.md").read_text()
+    assert "## Not judged" in page and "elsewhere/Pong-v0" in page
+
+
+def test_memory_and_time_of_a_long_session(gold: Gold, tmp_path: Path) -> None:
+    from worldlet.eval import speed
+    from worldlet.eval.bench import Bench
+
+    size = replace(TINY, long_session=260)
+    bench = Bench(RealGame(gold), gold, PlatformerReader(), size, tmp_path, None, lambda n: None)
+    figures = speed.measure(bench)
+    assert figures["late_to_early"]["frame"] == 260 and figures["late_to_early"]["value"] > 0
+    assert "memory_growth_mb" in figures

@@ -1,0 +1,87 @@
+"""What is read from pixels along a play, beside what the game says of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from worldlet.eval import freeze
+from worldlet.eval.drift import Run
+from worldlet.eval.odometer import TILE, Odometer
+from worldlet.eval.reading import PlatformerReader, reader_for
+from worldlet.eval.real import Play, RealSession
+from worldlet.eval.rollout import determined
+from worldlet.eval.terrain import FEATURES, TerrainCount, per_hundred
+
+
+@pytest.mark.parametrize("seed", [9_004_000, 9_004_008])
+def test_odometer_and_terrain_agree_with_the_truth(seed: int) -> None:
+    session, reader = RealSession(freeze.ENV_ID, seed), PlatformerReader()
+    player = reader.player(seed)
+    reading = reader.read(session.frame)
+    odometer, terrain = Odometer(reading), TerrainCount()
+    terrain.begin(reading)
+    at_first = dict(session.info["terrain"])
+    for t in range(300):
+        session.step(player.act(reading))
+        reading = reader.read(session.frame)
+        columns = odometer.follow(reading)
+        terrain.reveal(reading, columns)
+        assert odometer.scroll == session.info["camera"][0], f"frame {t + 1}"
+        if odometer.hero_x is not None:
+            assert odometer.hero_x == session.info["hero_position"][0], f"frame {t + 1}"
+    assert odometer.furthest > 300
+    assert terrain.columns == session.info["columns"] - 16
+    assert terrain.counts == {name: session.info["terrain"][name] - at_first[name] for name in FEATURES}
+
+
+def test_rates_are_per_hundred_columns_with_their_error_over_runs() -> None:
+    runs = [TerrainCount(), TerrainCount()]
+    for run, gaps in zip(runs, (1, 3), strict=True):
+        run.columns, run.counts["gaps"] = 50, gaps
+    rate, error = per_hundred(runs, "gaps")
+    assert rate == pytest.approx(4.0)
+    assert error == pytest.approx(2.0)
+    assert per_hundred([], "gaps") == (None, None)
+
+
+def test_a_run_ends_where_the_hero_was_lost_for_good() -> None:
+    def walk(found: list[bool], themes: list[str] | None = None) -> Run:
+        return Run(list(range(len(found))), found, themes or ["snow"] * len(found), TerrainCount(), [])
+
+    assert walk([True] * 100).distance("snow") == 99
+    assert walk([True] * 100).distance("cave") == 0
+    assert walk(([True] * 20 + [False] * 3) * 4).distance("snow") == 91  # short absences are forgiven
+    lost = walk([True] * 50 + [False] * 50).distance("snow")
+    assert 20 < lost < 50
+    assert walk([True] * 100, ["snow"] * 50 + ["lava"] * 50).distance("snow") == lost
+
+
+def test_past_determines_the_hero_until_he_meets_new_columns_or_what_came_from_them() -> None:
+    def play(hero: list[int], camera: list[int], events: dict[int, str] | None = None) -> Play:
+        masks = np.zeros((len(hero), 128, 128), bool)
+        for t, (x, c) in enumerate(zip(hero, camera, strict=True)):
+            masks[t, 50:66, x - c : x - c + 12] = True
+        said = tuple(((events or {}).get(t, ""),) for t in range(len(hero)))
+        frames = np.zeros((len(hero), 128, 128, 3), np.uint8)
+        return Play(1, frames, (3,) * (len(hero) - 1), masks, np.array(camera), said, "snow")
+
+    def kept(*arguments: object) -> list[bool]:
+        return determined(play(*arguments), 0).tolist()  # type: ignore[arg-type]
+
+    assert kept([40, 42, 44], [0, 0, 0]) == [True, True, True]
+    assert kept([106, 108, 110, 90], [0, 16, 32, 32]) == [True, True, False, False]  # 110 + 12 + 8 > 128
+    assert kept([60, 62, 64], [0, 16, 16], {1: "death"}) == [True, False, False]
+    assert kept([60, 62, 64], [0, 0, 0], {1: "death"}) == [True, True, True]  # killed by what was in sight
+    assert kept([60, 62, 64], [0, 16, 16], {1: "coin"}) == [True, True, True]
+
+
+def test_games_without_a_reader_have_none() -> None:
+    assert reader_for("elsewhere/Pong-v0") is None
+    assert isinstance(reader_for("worldlet/Platformer-v0"), PlatformerReader)
+
+
+def test_tiles_are_eight_pixels() -> None:
+    from worldlet.games.platformer import art
+
+    assert art.TILE == TILE
