@@ -6,11 +6,17 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.websockets import WebSocketState
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from worldlet.server.connection import Connection
 from worldlet.server.limits import ServerLimits
 from worldlet.server.messages import ERROR_CODES, VERSION
+from worldlet.server.sessions import SessionTable
+from worldlet.server.stream import RealClock
+
+PATIENCE = 20.0
 
 
 def picture(text):
@@ -309,3 +315,47 @@ def test_a_client_that_acknowledges_nothing_is_sent_one_window(served):
         fourth = player.receive()
     assert [frame["sequence"] for frame in first] == [1, 2, 3]
     assert fourth["sequence"] == 4 and fourth["frame_index"] > 10
+
+
+class DeafSocket:
+    """A client that is connected and reads nothing: whatever is sent to it never gets through."""
+
+    client_state = application_state = WebSocketState.CONNECTED
+
+    async def receive(self):
+        await asyncio.Event().wait()
+
+    async def send(self, event):
+        await asyncio.Event().wait()
+
+
+def test_a_client_that_reads_nothing_cannot_hold_its_place(tiny_engine):
+    """Closing the session ends the connection although the farewell never arrives."""
+
+    async def run():
+        table = SessionTable({"tiny": tiny_engine}, ServerLimits(farewell_seconds=0.01))
+        player = await table.create(None, None, 0, None)
+        serving = asyncio.create_task(Connection(DeafSocket(), player, table, RealClock()).serve())
+        await asyncio.sleep(0)
+        assert player.owner is not None
+        await table.close(player.id)
+        await asyncio.wait_for(serving, PATIENCE)
+        assert player.owner is None and len(table) == 0
+        await table.shut_down()
+
+    asyncio.run(run())
+
+
+def test_a_world_that_fails_ends_one_stream_and_says_so(served, monkeypatch, caplog):
+    """The socket, the session and every other player stay."""
+    culprit, neighbour = served.create()["session_id"], served.create()["session_id"]
+    session = served.table.get(culprit).session
+    with served.play(culprit) as bad, served.play(neighbour) as good:
+        monkeypatch.setattr(session, "step", lambda action: 1 / 0)
+        assert bad.ask("stream", fps=100)["streaming"] is True
+        reply = bad.receive()
+        assert (reply["code"], "ZeroDivisionError" in reply["message"]) == ("internal", False)
+        assert "ZeroDivisionError" in caplog.text
+        monkeypatch.undo()
+        assert bad.ask("action", action=0)["metrics"]["frame_index"] == 1
+        assert good.ask("action", action=0)["metrics"]["frame_index"] == 1

@@ -39,6 +39,8 @@ class Connection:
         self._table = table
         self._clock = clock
         self._sending = asyncio.Lock()
+        self._task: asyncio.Task[Any] | None = None
+        self._dismissed = False
         manifest = player.engine.manifest
         self._keys = HeldKeys(manifest.action_names, manifest.key_bindings)
         self._settings = m.Stream(on=False)
@@ -64,20 +66,31 @@ class Connection:
         if self._player.owner is not None:
             await self._player.owner.dismiss("taken_over", "this session is played in another window now")
         self._player.owner = self
+        self._task = asyncio.current_task()
         try:
             await self._receive_and_answer()
         except (WebSocketDisconnect, ConnectionError):
             pass
+        except asyncio.CancelledError:
+            if not self._dismissed:
+                raise
         finally:
             await self._stop_stream()
             if self._player.owner is self:
                 self._player.owner = None
 
     async def dismiss(self, code: str, message: str) -> None:
-        """Tell the client why it is sent away and close the socket."""
-        with contextlib.suppress(RuntimeError, WebSocketDisconnect, ConnectionError):
-            await self._send(m.Error(code=code, message=message))
-            await self._socket.close(CLOSE_CODE)
+        """Tell the client why it is sent away and close the socket; one that reads nothing is not waited for."""
+        self._dismissed = True
+        try:
+            async with asyncio.timeout(self._table.limits.farewell_seconds):
+                await self._send(m.Error(code=code, message=message))
+                await self._socket.close(CLOSE_CODE)
+        except (RuntimeError, WebSocketDisconnect, ConnectionError):
+            pass  # gone already
+        except TimeoutError:
+            if self._task is not None:
+                self._task.cancel()
 
     async def _receive_and_answer(self) -> None:
         limits = self._table.limits
@@ -196,11 +209,11 @@ class Connection:
     async def _run_stream(self, stream: PacedStream) -> None:
         try:
             await stream.run()
-        except (RuntimeError, WebSocketDisconnect, ConnectionError):
+        except (WebSocketDisconnect, ConnectionError):
             pass  # the socket went away: the receiving task ends the rest
-        except Exception as error:
+        except Exception as error:  # the world failed: the stream ends, the socket and the session stay
             self._stream = None
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect, ConnectionError):
+            with contextlib.suppress(WebSocketDisconnect, ConnectionError):
                 await self._send(error_reply(error))
 
     async def _stop_stream(self) -> None:
@@ -225,9 +238,13 @@ class Connection:
         )
 
     async def _send(self, message: m.ServerMessage) -> None:
-        async with self._sending:
-            await self._socket.send_text(message.model_dump_json())
+        await self._deliver({"type": "websocket.send", "text": message.model_dump_json()})
 
     async def _send_binary(self, data: bytes) -> None:
+        await self._deliver({"type": "websocket.send", "bytes": data})
+
+    async def _deliver(self, event: dict[str, Any]) -> None:
         async with self._sending:
-            await self._socket.send_bytes(data)
+            if self._socket.application_state is not WebSocketState.CONNECTED:
+                raise WebSocketDisconnect(1006)  # closed by us meanwhile
+            await self._socket.send(event)

@@ -13,7 +13,7 @@ class ServerLimits:
     this time, one with a socket only where its place is needed. ``message_bytes``: the longest message or request
     body that is read (a snapshot in base64 must fit). ``socket_bytes``: above this the socket itself is closed, its
     session stays. ``messages_per_second``, ``message_burst``: faster clients wait. ``workers``: threads that run
-    worlds. ``stream_fps``: the fastest stream.
+    worlds. ``stream_fps``: the fastest stream. ``farewell_seconds``: how long a client is waited for that must go.
     """
 
     sessions: int = 64
@@ -24,6 +24,7 @@ class ServerLimits:
     message_burst: int = 200
     workers: int = 2
     stream_fps: float = 120.0
+    farewell_seconds: float = 2.0
 
 
 class TokenBucket:

@@ -20,7 +20,7 @@ const keyboard = new Keyboard((held, stamp) => {
 const client = new Client({
   welcome, started, state, picture, lost, ended,
   frame: answered,
-  error: (reply) => { rewinding = false; note(reply.message, true); },
+  error: (reply) => { stopRewind(); note(reply.message, true); },
 });
 
 let world = null;
@@ -38,7 +38,7 @@ function welcome(reply) {
   hideBanner();
   showStart(reply.start);
   screen.drawBase64(reply.data);
-  $("frame-index").textContent = reply.frame_index;
+  showFrame(reply.frame_index, -1);
   client.send("stream", { fps: world.fps, format: IS_LOCAL ? "rgb" : "png", window: WINDOW });
   if (paused) client.send("pause", { paused: true });
   keyboard.resend();
@@ -93,7 +93,7 @@ function state(reply) {
 function lost(reason) {
   document.body.dataset.state = "lost";
   keyboard.setRunning(false);
-  rewinding = false;
+  stopRewind();
   banner(reason ? `${reason}. Trying again…` : "The connection to the server was lost. Trying again…");
 }
 
@@ -255,7 +255,7 @@ $("prompt-form").addEventListener("submit", (event) => {
   restart(prompt ? { prompt } : {});
   $("canvas").focus();
 });
-$("world").addEventListener("change", () => { world = null; client.open({ world: $("world").value }); });
+$("world").addEventListener("change", () => { client.open({ world: $("world").value }); $("canvas").focus(); });
 
 // --- the beginning ---------------------------------------------------------------------------------------------
 
