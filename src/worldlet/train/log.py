@@ -144,11 +144,11 @@ def draw_curve(
     logarithmic = min(value for _, value in points) > 0
     heights = [math.log(value) if logarithmic else value for _, value in points]
     low, high = min(heights), max(heights)
-    last = max(step for step, _ in points) or 1
+    last = max(step for step, _ in losses + validations)
 
     def place(step: float, value: float) -> tuple[float, float]:
         up = ((math.log(value) if logarithmic else value) - low) / ((high - low) or 1.0)
-        return margin + step / last * (width - 2 * margin), height - margin - up * (height - 2 * margin)
+        return margin + step / max(last, 1) * (width - 2 * margin), height - margin - up * (height - 2 * margin)
 
     draw.rectangle((margin, margin, width - margin, height - margin), outline="#cccccc")
     for points_of, colour in ((train, "#777777"), (validations, "#cc2222")):
