@@ -308,8 +308,7 @@ def test_a_client_that_acknowledges_nothing_is_sent_one_window(served):
     with served.play(served.create()["session_id"]) as player:
         player.ask("stream", fps=100, format="rgb", window=3)
         first = [player.receive() for _ in range(3)]
-        # Meanwhile the world goes on: only a step of our own can be ten frames further.
-        while player.ask("step_once")["metrics"]["frame_index"] < 15:
+        while player.ask("snapshot")["frame_index"] < 15:  # meanwhile the world goes on
             pass
         player.send("ack", sequence=1)
         fourth = player.receive()
@@ -359,3 +358,17 @@ def test_a_world_that_fails_ends_one_stream_and_says_so(served, monkeypatch, cap
         monkeypatch.undo()
         assert bad.ask("action", action=0)["metrics"]["frame_index"] == 1
         assert good.ask("action", action=0)["metrics"]["frame_index"] == 1
+
+
+def test_no_older_frame_follows_a_jump(served):
+    """A frame that waits for room when the player restarts is thrown away, not shown after the restart."""
+    with served.play(served.create()["session_id"]) as player:
+        player.ask("stream", fps=100, format="rgb", window=1)
+        first = player.receive()
+        while player.ask("snapshot")["frame_index"] < 10:
+            pass
+        player.ask("pause")
+        assert player.ask("restart", seed=1)["metrics"]["frame_index"] == 0
+        player.send("ack", sequence=first["sequence"])
+        player.ask("pause", paused=False)
+        assert player.receive()["frame_index"] == 1
