@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from worldlet.eval.ssim import ssim
 from worldlet.metrics import PSNR_CAP_DB, PooledError, psnr
 
 
@@ -44,3 +45,16 @@ def test_only_masked_pixels_count_and_frames_without_any_do_not() -> None:
 def test_unlike_pictures_are_refused(other: np.ndarray) -> None:
     with pytest.raises(ValueError, match="pictures"):
         psnr(np.zeros((2, 2, 3), np.uint8), other)
+
+
+def test_ssim_is_that_of_torchmetrics() -> None:
+    import torch
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    rng = np.random.default_rng(0)
+    real_BHWC = rng.integers(0, 256, (2, 24, 32, 3), dtype=np.uint8)
+    seen_BHWC = np.clip(real_BHWC + rng.integers(-40, 40, real_BHWC.shape), 0, 255).astype(np.uint8)
+    pair = (torch.from_numpy(frames).permute(0, 3, 1, 2).double() for frames in (seen_BHWC, real_BHWC))
+    wanted = structural_similarity_index_measure(*pair, data_range=255.0, reduction="none")
+    assert ssim(seen_BHWC, real_BHWC) == pytest.approx(wanted.tolist(), abs=1e-6)
+    assert ssim(real_BHWC, real_BHWC) == [1.0, 1.0]

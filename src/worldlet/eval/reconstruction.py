@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from worldlet.eval import pictures
 from worldlet.eval.bench import BATCH, Bench, figure
 from worldlet.eval.real import Play
+from worldlet.eval.ssim import ssim
 from worldlet.metrics import PooledError
 
 SHOWN = 6
@@ -60,21 +61,6 @@ def measure(bench: Bench) -> dict[str, Any]:
         "false_change": figure(changed_falsely / max(1, still), still, patches=patches),
         "precision_agreement": agreement.figure(),
     }
-
-
-def ssim(seen_BHWC: NDArray[np.uint8], real_BHWC: NDArray[np.uint8]) -> list[float]:
-    """Return the structural similarity of each pair of uint8 frames (11x11 Gaussian window, data range 255)."""
-    import torch
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    values: list[float] = []
-    for first in range(0, len(seen_BHWC), BATCH):
-        pair = (frames[first : first + BATCH] for frames in (seen_BHWC, real_BHWC))
-        seen_BCHW, real_BCHW = (torch.from_numpy(frames).permute(0, 3, 1, 2).double() for frames in pair)
-        each_B = structural_similarity_index_measure(seen_BCHW, real_BCHW, data_range=255.0, reduction="none")
-        assert isinstance(each_B, torch.Tensor)
-        values += each_B.flatten().tolist()
-    return values
 
 
 def _pairs(play: Play, stride: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -69,6 +69,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
 
     engine = load(config.world, backend=config.backend)
     gold, reader = load_gold(engine.manifest.env_id), reader_for(engine.manifest.env_id)
+    Path(config.out).mkdir(parents=True, exist_ok=True)
     size = QUICK if config.quick else FULL
     options = " --quick" if config.quick else ""
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
@@ -177,7 +178,7 @@ def _world(engine: Dreamer) -> dict[str, Any]:
 
 def _surroundings() -> dict[str, Any]:
     """Return when, where and with what this run measured."""
-    packages = ("worldlet", "numpy", "onnxruntime", "torch", "torchmetrics", "gymnasium", "pillow", "av")
+    packages = ("worldlet", "numpy", "onnxruntime", "torch", "gymnasium", "pillow", "av")
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "commit": _commit(),
@@ -216,6 +217,6 @@ def _version(package: str) -> str:
 def _require_extra() -> None:
     from importlib.util import find_spec
 
-    missing = [name for name in ("torch", "torchmetrics", "av") if find_spec(name) is None]
+    missing = [name for name in ("torch", "av") if find_spec(name) is None]
     if missing:
         raise ImportError("worldlet eval needs the training extra: pip install 'worldlet[train]'", name=missing[0])
