@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.eval.real_game import MANIFEST, TINY, RealGame
-from worldlet.eval import suite
-from worldlet.eval.bench import FULL, QUICK
+from tests.tiny_world import build_tiny_world
+from worldlet.eval import speed, suite
+from worldlet.eval.bench import FULL, QUICK, Bench
 from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
 from worldlet.eval.reading import PlatformerReader
 from worldlet.eval.rollout import HORIZONS
@@ -97,11 +98,25 @@ def test_a_game_of_others_is_measured_where_nothing_must_be_read(gold: Gold, tmp
 
 
 def test_memory_and_time_of_a_long_session(gold: Gold, tmp_path: Path) -> None:
-    from worldlet.eval import speed
-    from worldlet.eval.bench import Bench
-
     size = replace(TINY, long_session=260)
     bench = Bench(RealGame(gold), gold, PlatformerReader(), size, tmp_path, None, lambda n: None)
     figures = speed.measure(bench)
     assert figures["late_to_early"]["frame"] == 260 and figures["late_to_early"]["value"] > 0
     assert "memory_growth_mb" in figures
+
+
+def test_worldlet_eval_on_a_world_of_another_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "START_UPS", 1)
+    world = build_tiny_world(tmp_path / "tiny")
+    card = suite.evaluate(suite.EvalConfig(str(world), tmp_path / "out", quick=True))
+    assert "24x16" in card["not_judged"]["reconstruction"]
+    assert card["speed"]["fps"]["value"] > 0 and card["speed"]["start_up_s"]["value"] > 0
+    assert card["snapshot"]["bytes"]["value"] > 10
+    assert card["run"]["command"] == f"worldlet eval {world} --out {tmp_path / 'out'} --quick"
+    assert (tmp_path / "out" / "card.json").is_file()
+
+
+def test_an_unknown_world_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no world"):
+        suite.evaluate(suite.EvalConfig("platfrom-that-is-not", tmp_path / "out", quick=True))
+    assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -205,3 +206,31 @@ def test_the_dream_is_opened_with_the_actions_between_its_frames(bench: Make, mo
         session.step(action)
     assert np.array_equal(given["frames"][-1], session.frame)
     assert given["seed"] == 5
+
+
+def test_tokens_that_depend_on_precision_are_counted(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    class Rough:
+        """Agrees with the exported encoder but for one token of a frame, and for two under bfloat16."""
+
+        def __init__(self, exported: PatchTokens) -> None:
+            self.exported = exported
+
+        def encode(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
+            assert frames_BCHW.dtype == torch.float32 and frames_BCHW.min() >= 0 and frames_BCHW.max() <= 1
+            pixels = (frames_BCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+            tokens_BN = torch.from_numpy(self.exported.encode(pixels))
+            tokens_BN[:, 0] += 1
+            if torch.is_autocast_enabled("cpu"):
+                tokens_BN[:, 1:3] += 1
+            return tokens_BN.reshape(-1, 16, 16)
+
+    exported = PatchTokens()
+    monkeypatch.setattr(reconstruction, "_torch_tokenizer", lambda world: Rough(exported))
+    whole = bench(backend=exported)
+    figure = reconstruction.measure(replace(whole, world=whole.pictures))["precision_agreement"]
+    assert figure["n"] == 12 * 256
+    assert figure["onnx"] == pytest.approx(255 / 256, abs=1e-6)
+    assert figure["bf16"] == pytest.approx(254 / 256, abs=1e-6)
+    assert figure["value"] == pytest.approx(253 / 256, abs=1e-6)

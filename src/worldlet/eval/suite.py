@@ -19,9 +19,10 @@ from typing import Any, Literal, NamedTuple
 from worldlet.eval import control, drift, game, reconstruction, rollout, snapshot, speed
 from worldlet.eval.bench import FULL, QUICK, Bench, Dreamer, Size
 from worldlet.eval.card import FORMAT, write_card
-from worldlet.eval.gold import CONTEXT, Gold, load_gold
+from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
 from worldlet.eval.reading import GameReader, reader_for
-from worldlet.manifest import write_atomic
+from worldlet.eval.real import RealSession
+from worldlet.manifest import WorldManifest, write_atomic
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,10 @@ def measure_world(
 ) -> dict[str, Any]:
     """Measure whatever is given as an engine; `evaluate` and the tests both come here."""
     began = time.time()
+    misfit = _misfit(engine.manifest, gold)
+    gold = None if misfit else gold
     bench = Bench(engine, gold, reader, size, out / "pictures", world, lambda n: None)
-    judged, not_judged = _sort_parts(bench)
+    judged, not_judged = _sort_parts(bench, misfit)
     parts = out / "parts"
     key = _key(bench)
     with _progress(sum(PARTS[name].work(bench) for name in judged)) as report:
@@ -111,15 +114,27 @@ def measure_world(
     return card
 
 
-def _sort_parts(bench: Bench) -> tuple[list[str], dict[str, str]]:
+def _misfit(manifest: WorldManifest, gold: Gold | None) -> str:
+    """Return why a world cannot be asked the gold suite's questions, ``""`` where it can."""
+    if gold is None:
+        return f"nobody has frozen a gold suite for {manifest.env_id}"
+    real = RealSession(gold.env_id, FIRST_SEED)
+    if real.frame.shape[:2] != manifest.frame_size:
+        (height, width), (real_height, real_width) = manifest.frame_size, real.frame.shape[:2]
+        return f"the world's frames are {width}x{height} pixels and the gold suite's {real_width}x{real_height}"
+    if tuple(real.env.metadata["action_names"]) != tuple(manifest.action_names):
+        return f"the world's actions are not those of {gold.env_id}"
+    return ""
+
+
+def _sort_parts(bench: Bench, misfit: str) -> tuple[list[str], dict[str, str]]:
     """Return the parts that can be judged, and for the others why not."""
-    env_id = bench.engine.manifest.env_id
     not_judged = {}
     for name, part in PARTS.items():
-        if part.needs_gold and bench.gold is None:
-            not_judged[name] = f"nobody has frozen a gold suite for {env_id}"
+        if part.needs_gold and misfit:
+            not_judged[name] = misfit
         elif part.needs_reader and bench.reader is None:
-            not_judged[name] = f"nothing reads frames of {env_id}"
+            not_judged[name] = f"nothing reads frames of {bench.engine.manifest.env_id}"
     return [name for name in PARTS if name not in not_judged], not_judged
 
 
