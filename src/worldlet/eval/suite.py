@@ -37,6 +37,8 @@ class EvalConfig:
     """a few minutes instead of all of the suite"""
     backend: Literal["onnx", "torch"] = "onnx"
     """what runs the networks"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where they run"""
 
 
 class Part(NamedTuple):
@@ -68,12 +70,13 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     _require_extra()
     from worldlet.engine.engine import load
 
-    engine = load(config.world, backend=config.backend)
+    engine = load(config.world, device=config.device, backend=config.backend)
     gold, reader = load_gold(engine.manifest.env_id), reader_for(engine.manifest.env_id)
     Path(config.out).mkdir(parents=True, exist_ok=True)
     size = QUICK if config.quick else FULL
     options = " --quick" if config.quick else ""
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
+    options += "" if config.device == "auto" else f" --device {config.device}"
     command = f"worldlet eval {config.world} --out {config.out}{options}"
     card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command)
     print(f"card: {Path(config.out) / 'card.md'}")
