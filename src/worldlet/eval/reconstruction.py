@@ -35,7 +35,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     still = changed_falsely = patches = 0
     similarity: list[float] = []
     agreement = _Agreement(bench.world)
-    shown: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
+    shown: list[list[NDArray[np.uint8]]] = []
     for entry in bench.suite.plays[: bench.size.plays]:
         frames_BHWC, masks_BHW = _pairs(bench.suite.replay(entry), bench.size.stride)
         tokens_BN = bench.encode(frames_BHWC)
@@ -50,10 +50,13 @@ def measure(bench: Bench) -> dict[str, Any]:
         changed_falsely += int((still_BN & (tokens_BN[::2] != tokens_BN[1::2])).sum())
         patches += still_BN.size
         agreement.add(frames_BHWC, tokens_BN)
-        shown.append((frames_BHWC[0], seen_BHWC[0]))
+        middle = len(frames_BHWC) // 2
+        pair = [frames_BHWC[middle], seen_BHWC[middle]]
+        shown.append([*pair, *(_around_hero(frame_HWC, masks_BHW[middle]) for frame_HWC in pair)])
         bench.tick(len(frames_BHWC))
     rows = [list(column) for column in zip(*shown[:SHOWN], strict=True)]
-    pictures.save(pictures.strips(rows, ["real", "reconstructed"]), bench.pictures / "reconstruction.png")
+    labels = ["real", "reconstructed", "real hero", "his picture"]
+    pictures.save(pictures.strips(rows, labels), bench.pictures / "reconstruction.png")
     return {
         "psnr_db": figure(whole.psnr_db, whole.frames),
         "ssim": figure(float(np.mean(similarity)), len(similarity)),
@@ -68,6 +71,16 @@ def _pairs(play: Play, stride: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_
     firsts = np.arange(0, len(play.actions), stride)
     chosen = np.stack([firsts, firsts + 1], axis=1).ravel()
     return play.frames_THWC[chosen], play.hero_mask_THW[chosen]
+
+
+def _around_hero(frame_HWC: NDArray[np.uint8], mask_HW: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return a quarter of the frame's sides around the hero, enlarged to the frame's size."""
+    height, width = mask_HW.shape
+    rows, columns = np.nonzero(mask_HW) if mask_HW.any() else (np.array([0]), np.array([0]))
+    top = int(np.clip(rows.mean() - height / 8, 0, height - height // 4))
+    left = int(np.clip(columns.mean() - width / 8, 0, width - width // 4))
+    crop_HWC = frame_HWC[top : top + height // 4, left : left + width // 4]
+    return crop_HWC.repeat(4, axis=0).repeat(4, axis=1)
 
 
 def _still_patches(
