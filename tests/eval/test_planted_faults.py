@@ -212,19 +212,27 @@ def test_tokens_that_depend_on_precision_are_counted(bench: Make, monkeypatch: p
     import torch
 
     class Rough:
-        """Agrees with the exported encoder but for one token of a frame, and for two under bfloat16."""
+        """Agrees with the exported encoder but for one token of a frame, and for two more under bfloat16."""
 
         def __init__(self, exported: PatchTokens) -> None:
             self.exported = exported
+            self.quantizer = self
 
         def encode(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
-            assert frames_BCHW.dtype == torch.float32 and frames_BCHW.min() >= 0 and frames_BCHW.max() <= 1
+            with torch.autocast("cpu", enabled=False):
+                return self.assign(self.latents(frames_BCHW)).reshape(-1, 16, 16)
+
+        def latents(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
+            assert frames_BCHW.dtype == torch.float32 and 0 <= frames_BCHW.min() and frames_BCHW.max() <= 1
             pixels = (frames_BCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
             tokens_BN = torch.from_numpy(self.exported.encode(pixels))
             tokens_BN[:, 0] += 1
             if torch.is_autocast_enabled("cpu"):
                 tokens_BN[:, 1:3] += 1
-            return tokens_BN.reshape(-1, 16, 16)
+            return tokens_BN.float()
+
+        def assign(self, latents_BN: torch.Tensor) -> torch.Tensor:
+            return latents_BN.long()
 
     exported = PatchTokens()
     monkeypatch.setattr(reconstruction, "_torch_tokenizer", lambda world: Rough(exported))
@@ -234,3 +242,4 @@ def test_tokens_that_depend_on_precision_are_counted(bench: Make, monkeypatch: p
     assert figure["onnx"] == pytest.approx(255 / 256, abs=1e-6)
     assert figure["bf16"] == pytest.approx(254 / 256, abs=1e-6)
     assert figure["value"] == pytest.approx(253 / 256, abs=1e-6)
+    assert figure["called_under_bf16"] == 1.0
