@@ -223,7 +223,7 @@ def test_tokens_that_depend_on_precision_are_counted(bench: Make, monkeypatch: p
                 return self.assign(self.latents(frames_BCHW)).reshape(-1, 16, 16)
 
         def latents(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
-            assert frames_BCHW.dtype == torch.float32 and 0 <= frames_BCHW.min() and frames_BCHW.max() <= 1
+            assert frames_BCHW.dtype == torch.float32 and frames_BCHW.min() >= 0 and frames_BCHW.max() <= 1
             pixels = (frames_BCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
             tokens_BN = torch.from_numpy(self.exported.encode(pixels))
             tokens_BN[:, 0] += 1
