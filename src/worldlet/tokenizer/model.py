@@ -1,17 +1,20 @@
 """The tokenizer: a patch-local encoder, a quantizer, a progressive convolutional decoder.
 
-The encoder sees only the pixels of its own patch, so a token changes only where the picture does; the decoder sees its neighbours.
+The encoder sees only the pixels of its own 8x8 patch, so a token changes only where the picture does; the decoder sees its neighbours. With the quantizer
+`patch` a code *is* a patch of pixels, and the decoder learns only what the neighbours add.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldlet.nn.blocks import ResBlock, Upsample
-from worldlet.tokenizer.quantize import EmaVQ, FiniteSQ
+from worldlet.tokenizer.quantize import EmaVQ, FiniteSQ, PatchCodebook
+
+PATCH_WIDTH = 8 * 8 * 3
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,12 @@ class TokenizerConfig:
 
     frame_size: tuple[int, int] = (128, 128)
     """Height and width of a frame in pixels; multiples of 8."""
-    quantizer: Literal["vq", "fsq"] = "vq"
-    """EMA vector quantisation or finite scalar quantisation."""
-    codebook_size: int = 1024
+    quantizer: Literal["patch", "vq", "fsq"] = "patch"
+    """A codebook of patches, EMA vector quantisation, or finite scalar quantisation."""
+    codebook_size: int = 2048
     """Number of codes."""
     code_width: int = 32
-    """Channels of a code."""
+    """Channels of a code, unless codes are patches."""
     encoder_width: int = 256
     """Channels inside the patch-local encoder."""
     decoder_width: int = 128
@@ -42,14 +45,19 @@ class TokenizerConfig:
         """Tokens down and across: one for each 8x8 pixels."""
         return self.frame_size[0] // 8, self.frame_size[1] // 8
 
+    @property
+    def latent_width(self) -> int:
+        """Channels of a latent and of a code."""
+        return PATCH_WIDTH if self.quantizer == "patch" else self.code_width
+
 
 class Encoder(nn.Module):
-    """Pixel unshuffle by 8, then three 1x1 convolutions: frames (B, 3, H, W) in [0, 1] -> latents (B, h, w, C)."""
+    """Pixel unshuffle by 8, then (unless codes are patches) three 1x1 convolutions: frames (B, 3, H, W) in [0, 1] -> latents (B, h, w, C)."""
 
     def __init__(self, config: TokenizerConfig):
         super().__init__()
         width = config.encoder_width
-        self.layers = nn.Sequential(nn.Conv2d(192, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, config.code_width, 1))
+        self.layers = nn.Identity() if config.quantizer == "patch" else nn.Sequential(nn.Conv2d(PATCH_WIDTH, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, config.code_width, 1))
 
     def forward(self, frames_BCHW: Tensor) -> Tensor:
         """Latents, channels last."""
@@ -62,15 +70,25 @@ class Decoder(nn.Module):
     def __init__(self, config: TokenizerConfig):
         super().__init__()
         width = config.decoder_width
-        self.inputs = nn.Conv2d(config.code_width, width, 3, padding=1)
+        self.codes_are_patches = config.quantizer == "patch"
+        self.inputs = nn.Sequential(nn.Conv2d(config.latent_width, width // 2, 1), nn.Conv2d(width // 2, width, 3, padding=1))
         self.blocks = nn.Sequential(*(ResBlock(width) for _ in range(config.decoder_blocks)))
-        self.direct = nn.Conv2d(width, 192, 1)
+        self.direct = nn.Conv2d(width, PATCH_WIDTH, 1)
         self.progressive = nn.Sequential(Upsample(width, width // 2), ResBlock(width // 2), Upsample(width // 2, width // 4), Upsample(width // 4, 3))
+        if self.codes_are_patches:  # begin as the plain look-up of patches
+            for last in (self.direct, cast(Upsample, self.progressive[-1]).conv):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(cast(Tensor, last.bias))
 
     def forward(self, codes_BhwC: Tensor) -> Tensor:
         """Frames in about [0, 1]."""
-        x = self.blocks(self.inputs(codes_BhwC.permute(0, 3, 1, 2)))
-        return F.pixel_shuffle(self.direct(F.relu(x)), 8) + self.progressive(x) + 0.5
+        codes = codes_BhwC.permute(0, 3, 1, 2)
+        x = self.blocks(self.inputs(codes))
+        plain = F.pixel_shuffle(codes, 8) / 2 if self.codes_are_patches else 0.0
+        return F.pixel_shuffle(self.direct(F.relu(x)), 8) + self.progressive(x) + 0.5 + plain
+
+
+_QUANTIZERS = {"patch": PatchCodebook, "vq": EmaVQ, "fsq": FiniteSQ}
 
 
 class Tokenizer(nn.Module):
@@ -80,7 +98,7 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.quantizer = (EmaVQ if config.quantizer == "vq" else FiniteSQ)(config.code_width, config.codebook_size)
+        self.quantizer = _QUANTIZERS[config.quantizer](config.latent_width, config.codebook_size)
         self.decoder = Decoder(config)
 
     def latents(self, frames_BCHW: Tensor) -> Tensor:

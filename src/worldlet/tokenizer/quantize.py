@@ -1,10 +1,42 @@
-"""Quantizers, all from `vector-quantize-pytorch` behind one small face: latents in, codes and token ids out."""
+"""Quantizers behind one small face, latents in, codes and token ids out: a codebook of patches, EMA-VQ and FSQ (both from `vector-quantize-pytorch`)."""
 
 import torch
 from torch import Tensor, nn
 from vector_quantize_pytorch import FSQ, VectorQuantize
 
 FSQ_LEVELS = {1024: (8, 8, 4, 4), 2048: (8, 8, 8, 4), 4096: (8, 8, 8, 8)}
+
+
+def nearest(z: Tensor, book_VC: Tensor) -> Tensor:
+    """Index of the code nearest to each latent (..., C), by the formula that is exported."""
+    return (2 * z @ book_VC.T - (book_VC**2).sum(-1)).argmax(-1)
+
+
+class PatchCodebook(nn.Module):
+    """Codes are patches of pixels, found by weighted k-means before training (`fit_codebook`) and then fixed; there is no encoder to learn."""
+
+    def __init__(self, width: int, codebook_size: int):
+        super().__init__()
+        self.codebook_size = codebook_size
+        self.codebook: Tensor
+        self.register_buffer("codebook", torch.zeros(codebook_size, width))
+
+    def forward(self, z_BNC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantise: codes (B, N, C), tokens (B, N), and a loss of zero."""
+        tokens = self.assign(z_BNC.float())
+        return self.codes_of(tokens), tokens, z_BNC.new_zeros(())
+
+    def assign(self, z_BNC: Tensor) -> Tensor:
+        """Nearest code of each latent: tokens (B, N)."""
+        return nearest(z_BNC, self.codebook)
+
+    def codes_of(self, tokens_BN: Tensor) -> Tensor:
+        """Codes (B, N, C) of tokens."""
+        return self.codebook[tokens_BN]
+
+    def revive(self, z_MC: Tensor, generator: torch.Generator, dead_below: float, most: int = 64) -> int:
+        """Nothing to revive: the codebook is fixed."""
+        return 0
 
 
 class EmaVQ(nn.Module):
@@ -29,8 +61,7 @@ class EmaVQ(nn.Module):
 
     def assign(self, z_BNC: Tensor) -> Tensor:
         """Nearest code of each latent, by the formula that is exported: tokens (B, N)."""
-        book = self.codebook
-        return (2 * z_BNC @ book.T - (book**2).sum(-1)).argmax(-1)
+        return nearest(z_BNC, self.codebook)
 
     def codes_of(self, tokens_BN: Tensor) -> Tensor:
         """Codes (B, N, C) of tokens."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from worldlet.data.clips import FrameTable
 from worldlet.tokenizer import Tokenizer, TokenizerConfig
+from worldlet.tokenizer.codebook import count_patches, fit_codebook
+from worldlet.tokenizer.quantize import PatchCodebook
 
 DEAD_BELOW = 0.02  # expected uses a batch below which a code counts as dead
 
@@ -50,9 +52,18 @@ class TokenizerStage:
         self.items_per_step = config.batch_size
         self.train = FrameTable.load(data, "train", config.max_frames, seed)
         self.val = FrameTable.load(data, "val", config.val_frames, seed)
+        if model.quantizer == "patch":
+            self._fit_codebook(model)
         self._crop = tuple(min(config.crop, side) for side in model.frame_size)
         self._progress = 0.0
         self._frames: Tensor | None = None
+
+    def _fit_codebook(self, model: TokenizerConfig) -> None:
+        rows = np.array_split(np.arange(len(self.train)), -(-len(self.train) // 500))
+        batches = ((frames, moving) for frames, _, moving in map(self.train.rows, rows))
+        patches, counts, moving = count_patches(batches)
+        codes = fit_codebook(patches, counts, moving, model.codebook_size, self.config.hero_weight, self.seed)
+        cast(PatchCodebook, cast(Tokenizer, self.module).quantizer).codebook.copy_(codes)
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,96 @@
+"""The contract of every dynamics family, and the configuration that chooses one.
+
+Letters: B batch, T time, N tokens of a frame row by row, V codebook size, D prompt width, E width of the features before the last matrix.
+Position t predicts the tokens of frame t + 1 from frames and actions up to t. The state is a dict of tensors (B, ...), zeros at the start.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class DynamicsConfig:
+    """Sizes of the dynamics."""
+
+    grid: tuple[int, int] = (16, 16)
+    """Tokens down and across."""
+    codebook_size: int = 1024
+    """Number of codes, the tokenizer's."""
+    actions: int = 8
+    """Number of actions."""
+    prompt_width: int = 16
+    """Length of the prompt vector."""
+    family: Literal["mamba"] = "mamba"
+    """Which network."""
+    conditioning: Literal["film", "add"] = "film"
+    """How the action enters: scales and shifts in every block, or added once at the input."""
+    wiring: Literal["position", "raster"] = "position"
+    """A state space of its own for every position, or one that runs over the raster of all positions of all frames."""
+    width: int = 256
+    """Channels."""
+    depth: int = 4
+    """Blocks."""
+    heads: int = 4
+    """Attention heads."""
+    ssm_heads: int = 8
+    """State space heads."""
+    state_size: int = 4
+    """State of a channel."""
+    mlp_ratio: int = 3
+    """Hidden channels of the feed-forward layer over its input's."""
+    patch: tuple[int, int] = (2, 2)
+    """Tokens that share a position, down and across; divides the grid."""
+    token_width: int = 48
+    """Channels of a token's embedding."""
+    feature_width: int = 96
+    """Channels of a token's features before the last matrix."""
+
+    def __post_init__(self) -> None:
+        if self.grid[0] % self.patch[0] or self.grid[1] % self.patch[1]:
+            raise ValueError(f"patch {self.patch} must divide the grid {self.grid}")
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a frame."""
+        return self.grid[0] * self.grid[1]
+
+
+class Dynamics(Protocol):
+    """What training, sampling, evaluation and export ask of a family."""
+
+    config: DynamicsConfig
+
+    def forward(self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor) -> Tensor:
+        """Logits (B, T, N, V) of the next frame at every position, in parallel."""
+        ...
+
+    def features(self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor) -> tuple[Tensor, State]:
+        """Features (B, T, N, E) before the last matrix, and the state after the last frame."""
+        ...
+
+    def head(self, features: Tensor) -> Tensor:
+        """The last matrix: features (..., E) -> logits (..., V)."""
+        ...
+
+    def init_state(self, batch: int) -> State:
+        """All zeros."""
+        ...
+
+    def step(self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor) -> tuple[Tensor, State]:
+        """Logits (B, N, V) of the next frame, and the state that knows the current one."""
+        ...
+
+    def step_features(self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor) -> tuple[Tensor, State]:
+        """`step` before the last matrix: features (B, N, E)."""
+        ...
+
+
+def build_dynamics(config: DynamicsConfig) -> "Dynamics":
+    """The network of the configured family."""
+    from worldlet.dynamics.mamba import Mamba
+
+    return {"mamba": Mamba}[config.family](config)

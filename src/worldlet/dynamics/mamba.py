@@ -1,0 +1,136 @@
+"""Attention over space within a frame, a selective state space over time: fixed-size state, one pass a frame.
+
+Tokens are grouped in patches (2x2 by default); P is the number of patches, C the width.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from worldlet.dynamics.base import DynamicsConfig, State
+from worldlet.dynamics.conditioning import Conditioning, Modulation
+from worldlet.nn.attention import SpatialAttention
+from worldlet.nn.ssm import SelectiveSSM
+
+_SCAN_CHUNK = 32  # frames that one masked matrix product spans
+
+
+class Block(nn.Module):
+    """State space over time, attention over space, feed-forward; the condition modulates the first and the last."""
+
+    def __init__(self, config: DynamicsConfig, positions: tuple[int, int]):
+        super().__init__()
+        width = config.width
+        self.raster = config.wiring == "raster"
+        self.into_time, self.into_mlp = (Modulation(width, config.conditioning) for _ in range(2))
+        self.time = SelectiveSSM(width, config.ssm_heads, config.state_size)
+        self.space_norm = nn.RMSNorm(width, eps=1e-5)
+        self.space = SpatialAttention(width, config.heads, positions)
+        self.mlp = nn.Sequential(nn.Linear(width, config.mlp_ratio * width), nn.GELU(approximate="tanh"), nn.Linear(config.mlp_ratio * width, width))
+        with torch.no_grad():
+            cast(nn.Linear, self.mlp[2]).weight.mul_(0.5)
+
+    def forward(self, x_BTPC: Tensor, condition_BTC: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The whole clip from a zero state; returns the state after it as `init_state` lays it out."""
+        b, t, p, _ = x_BTPC.shape
+        u = self.into_time(x_BTPC, condition_BTC)
+        if self.raster:
+            y, state = self.time(u.flatten(1, 2), chunk=p)
+            x_BTPC = x_BTPC + y.unflatten(1, (t, p))
+        else:
+            y, (tap, memory) = self.time(u.transpose(1, 2).flatten(0, 1), chunk=_SCAN_CHUNK)
+            state = tap.unflatten(0, (b, p)), memory.unflatten(0, (b, p))
+            x_BTPC = x_BTPC + y.unflatten(0, (b, p)).transpose(1, 2)
+        return self._within_frames(x_BTPC, condition_BTC), state
+
+    def step(self, x_BPC: Tensor, condition_BC: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One frame."""
+        b, p, _ = x_BPC.shape
+        condition_BTC = condition_BC[:, None]
+        u = self.into_time(x_BPC[:, None], condition_BTC)[:, 0]
+        if self.raster:
+            y, after = self.time(u, state, chunk=p)
+        else:
+            y, (tap, memory) = self.time.step(u.flatten(0, 1), (state[0].flatten(0, 1), state[1].flatten(0, 1)))
+            y, after = y.unflatten(0, (b, p)), (tap.unflatten(0, (b, p)), memory.unflatten(0, (b, p)))
+        return self._within_frames((x_BPC + y)[:, None], condition_BTC)[:, 0], after
+
+    def _within_frames(self, x: Tensor, condition_BTC: Tensor) -> Tensor:
+        b, t = x.shape[:2]
+        x = x + self.space(self.space_norm(x).flatten(0, 1)).unflatten(0, (b, t))
+        return x + self.mlp(self.into_mlp(x, condition_BTC))
+
+
+class Mamba(nn.Module):
+    """The default dynamics; the contract is in `base`."""
+
+    def __init__(self, config: DynamicsConfig):
+        super().__init__()
+        self.config = config
+        (h, w), (ph, pw) = config.grid, config.patch
+        self.positions = (h // ph, w // pw)
+        self.embedding = nn.Embedding(config.codebook_size, config.token_width)
+        self.inputs = nn.Linear(ph * pw * config.token_width, config.width)
+        self.place = nn.Parameter(torch.randn(self.positions[0] * self.positions[1], config.width) * 0.02)
+        self.condition = Conditioning(config.actions, config.prompt_width, config.width)
+        self.blocks = nn.ModuleList(Block(config, self.positions) for _ in range(config.depth))
+        self.norm = nn.RMSNorm(config.width, eps=1e-5)
+        self.outputs = nn.Linear(config.width, ph * pw * config.feature_width)
+        self.logits = nn.Linear(config.feature_width, config.codebook_size)
+
+    def forward(self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor) -> Tensor:
+        """Logits (B, T, N, V)."""
+        return self.head(self.features(tokens_BTN, actions_BT, prompt_BD)[0])
+
+    def features(self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor) -> tuple[Tensor, State]:
+        """Features (B, T, N, E), and the state after the last frame."""
+        condition = self.condition(actions_BT, prompt_BD)
+        x = self._embed(tokens_BTN, condition)
+        state: State = {}
+        for i, block in enumerate(self.blocks):
+            x, (state[f"tap_{i}"], state[f"memory_{i}"]) = block(x, condition)
+        return self._ungroup(self.outputs(self.norm(x))), state
+
+    def head(self, features: Tensor) -> Tensor:
+        """Logits of features."""
+        return self.logits(features)
+
+    def init_state(self, batch: int) -> State:
+        """Zeros: for every block `tap_i` (B, P, C) and `memory_i` (B, P, H, C/H, S); without P where the state runs over the raster."""
+        state: State = {}
+        p = self.positions[0] * self.positions[1]
+        for i, block in enumerate(self.blocks):
+            each = batch if self.config.wiring == "raster" else batch * p
+            tap, memory = block.time.init_state(each)
+            if self.config.wiring == "position":
+                tap, memory = tap.unflatten(0, (batch, p)), memory.unflatten(0, (batch, p))
+            state[f"tap_{i}"], state[f"memory_{i}"] = tap, memory
+        return state
+
+    def step(self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor) -> tuple[Tensor, State]:
+        """Logits (B, N, V) of the next frame."""
+        features, after = self.step_features(state, tokens_BN, action_B, prompt_BD)
+        return self.head(features), after
+
+    def step_features(self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor) -> tuple[Tensor, State]:
+        """Features (B, N, E) of the next frame."""
+        condition = self.condition(action_B[:, None], prompt_BD)
+        x = self._embed(tokens_BN[:, None], condition)[:, 0]
+        after: State = {}
+        for i, block in enumerate(self.blocks):
+            x, (after[f"tap_{i}"], after[f"memory_{i}"]) = block.step(x, condition[:, 0], (state[f"tap_{i}"], state[f"memory_{i}"]))
+        return self._ungroup(self.outputs(self.norm(x))[:, None])[:, 0], after
+
+    def _embed(self, tokens_BTN: Tensor, condition_BTC: Tensor) -> Tensor:
+        (h, w), (ph, pw) = self.positions, self.config.patch
+        b, t, _ = tokens_BTN.shape
+        x = self.embedding(tokens_BTN).reshape(b, t, h, ph, w, pw, -1).transpose(4, 3).reshape(b, t, h * w, -1)
+        x = self.inputs(x) + self.place
+        return x + condition_BTC[:, :, None] if self.config.conditioning == "add" else x
+
+    def _ungroup(self, x_BTPF: Tensor) -> Tensor:
+        (h, w), (ph, pw) = self.positions, self.config.patch
+        b, t = x_BTPF.shape[:2]
+        return x_BTPF.reshape(b, t, h, w, ph, pw, -1).transpose(3, 4).reshape(b, t, h * ph * w * pw, -1)
+
