@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from math import ceil
 
 from worldlet.engine.moment import Moment
 
@@ -12,19 +11,19 @@ Step = tuple[int, int]
 """The action done and the seed of the session when it was done."""
 
 KEYFRAME_INTERVAL = 15
-KEYFRAME_BYTES = 24_000_000
+AGE_OF_INTERVAL = 12
 
 
 class History:
     """The last ``horizon`` frames of one session, as keyframes plus the steps that lead from each to the next.
 
-    Keyframes lie 15 frames apart, or further where they would take more than 24 MB together.
+    The newest keyframes lie 15 frames apart; further back the gap grows to a twelfth of the way back, so that a
+    minute takes about forty, and going back a little, which is what players do, replays next to nothing.
     """
 
     def __init__(self, first: Moment, horizon: int) -> None:
         self._horizon = horizon
-        self._interval = max(KEYFRAME_INTERVAL, ceil(horizon * first.nbytes / KEYFRAME_BYTES))
-        self._keyframes: deque[Moment] = deque([first])
+        self._keyframes = [first]
         self._steps: deque[Step] = deque()
 
     @property
@@ -40,7 +39,6 @@ class History:
     def copy(self) -> History:
         """Return a history that goes its own way from here; the moments themselves are shared."""
         twin = History(self._keyframes[0], self._horizon)
-        twin._interval = self._interval
         twin._keyframes, twin._steps = self._keyframes.copy(), self._steps.copy()
         return twin
 
@@ -48,10 +46,11 @@ class History:
         """Keep the step that led to ``moment``, and forget what lies beyond the horizon."""
         self._steps.append(step)
         assert moment.index == self.oldest + len(self._steps), "a step was left out"
-        if moment.index - self._keyframes[-1].index >= self._interval:
+        if moment.index - self._keyframes[-1].index >= KEYFRAME_INTERVAL:
             self._keyframes.append(moment)
+            self._thin_out(moment.index)
         while len(self._keyframes) > 1 and self._keyframes[1].index <= moment.index - self._horizon:
-            dropped = self._keyframes.popleft()
+            dropped = self._keyframes.pop(0)
             for _ in range(self.oldest - dropped.index):
                 self._steps.popleft()
 
@@ -66,3 +65,11 @@ class History:
             self._keyframes.pop()
         while len(self._steps) > index - self.oldest:
             self._steps.pop()
+
+    def _thin_out(self, now: int) -> None:
+        """Drop keyframes whose neighbours are near enough to each other for their age."""
+        kept = [self._keyframes[0]]
+        for moment, after in zip(self._keyframes[1:-1], self._keyframes[2:], strict=True):
+            if after.index - kept[-1].index > (now - moment.index) / AGE_OF_INTERVAL:
+                kept.append(moment)
+        self._keyframes = [*kept, self._keyframes[-1]]

@@ -26,11 +26,6 @@ class Moment:
         for array in arrays:
             array.setflags(write=False)
 
-    @property
-    def nbytes(self) -> int:
-        """The memory that the arrays take, in bytes."""
-        return self.tokens_N.nbytes + self.frame.nbytes + sum(tensor.nbytes for tensor in self.state.values())
-
 
 @dataclass(frozen=True)
 class SessionStart:
