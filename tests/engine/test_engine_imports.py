@@ -50,3 +50,16 @@ except AttributeError as error:
     done = python(code)
     assert done.returncode == 0, done.stderr
     assert "lode" in done.stdout
+
+
+def test_torch_backend_without_torch_names_the_extra(world):
+    code = """
+import worldlet
+try:
+    worldlet.load(sys.argv[1], backend="torch")
+except ValueError as error:
+    print(error)
+"""
+    done = python(code, str(world))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "the torch backend needs the training extra: pip install 'worldlet[train]'"

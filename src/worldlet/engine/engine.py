@@ -38,9 +38,21 @@ def load(world: str | Path, device: str = "auto", backend: str = "onnx", threads
 
 
 def _make_backend(name: str, bundle: Bundle, device: str, threads: int) -> Backend:
+    if name == "torch":
+        return _make_torch_backend(bundle, device, threads)
     from worldlet.engine.backends.onnx import OnnxBackend
 
     return OnnxBackend(bundle.folder, bundle.manifest, device, threads)
+
+
+def _make_torch_backend(bundle: Bundle, device: str, threads: int) -> Backend:
+    try:
+        from worldlet.engine.backends.torch import TorchBackend
+        from worldlet.world import WorldModel
+    except ImportError as error:
+        raise ValueError("the torch backend needs the training extra: pip install 'worldlet[train]'") from error
+    model = WorldModel.load(bundle.folder)
+    return TorchBackend(model.tokenizer, model.dynamics, bundle.manifest, device, threads)
 
 
 class Engine:
