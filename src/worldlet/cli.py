@@ -106,7 +106,9 @@ def _record(arguments: list[str]) -> None:
 def _train(arguments: list[str]) -> None:
     from worldlet.train.run import TrainConfig, train
 
-    train(parse_config(_parser("train"), TrainConfig, arguments))
+    results = train(parse_config(_parser("train"), TrainConfig, arguments))
+    if not results[-1].finished:  # it stopped at the first Ctrl-C, after saving: the caller should know
+        raise KeyboardInterrupt
 
 
 def _export(arguments: list[str]) -> None:
@@ -209,6 +211,7 @@ def _parser(name: str) -> Parser:
     verb = VERBS[name]
     return Parser(
         prog=f"worldlet {name}",
+        usage=f"worldlet {name} {verb.grammar} [options]",
         description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
         epilog=f"Example: worldlet {name} {verb.example}",
         allow_abbrev=False,

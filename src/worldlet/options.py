@@ -48,8 +48,12 @@ def parse_config(parser: Parser, config_class: type[Config], arguments: list[str
     assert dataclasses.is_dataclass(config_class)
     parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="any of these settings, by the same names")
     first = dataclasses.fields(config_class)[0].name
+    titles: dict[str, argparse._ArgumentGroup] = {}
     for setting in _settings(config_class):
-        _add_option(parser, setting, positional=setting.name == first)
+        title = setting.name.rpartition(".")[0]
+        if title and title not in titles:
+            titles[title] = parser.add_argument_group(title)
+        _add_option(titles.get(title, parser), setting, positional=setting.name == first)
     options = vars(parser.parse_args(arguments))
     settings = _read_settings(options.pop("config"))
     for name, value in options.items():
@@ -114,7 +118,7 @@ def _meanings(config_class: type) -> dict[str, str]:
     }
 
 
-def _add_option(parser: Parser, setting: Setting, positional: bool) -> None:
+def _add_option(parser: argparse._ActionsContainer, setting: Setting, positional: bool) -> None:
     """Add one setting; an option that is not given stays out of the result, so that the class's default holds."""
     shown = setting.default is not dataclasses.MISSING and str(setting.default) not in ("None", "False", "", "()", "{}")
     text = setting.meaning + (f" (default: {setting.default})" if shown else "")

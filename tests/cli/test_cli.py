@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,6 +106,15 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     replace_verb(monkeypatch, "train", KeyboardInterrupt())
     assert cli.main(["train"]) == 130
     assert capsys.readouterr().err == "\nworldlet: stopped by Ctrl-C.\n"
+
+
+@pytest.mark.parametrize(("finished", "code"), [(True, 0), (False, 130)])
+def test_interrupted_training_is_not_taken_for_finished(
+    finished: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="this verb needs the training extra")
+    monkeypatch.setattr("worldlet.train.run.train", lambda config: [SimpleNamespace(finished=finished)])
+    assert cli.main(["train", "data", "--out", "run", "--minutes", "1"]) == code
 
 
 @pytest.mark.parametrize(("option", "nearest"), [("--pots", "--port"), ("--headles", "--headless")])

@@ -120,3 +120,4 @@ def test_help_tells_what_the_fields_mean_and_their_defaults(capsys: pytest.Captu
     assert "How many channels. (default: 64)" in text
     assert "How many channels. (default: 256)" in text
     assert "{mobile,resnet}" in text
+    assert "small: --small.width WIDTH" in text
