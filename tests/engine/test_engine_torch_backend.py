@@ -7,41 +7,39 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from worldlet.dynamics import DynamicsConfig, build_dynamics  # noqa: E402
-from worldlet.dynamics.sampling import next_frame  # noqa: E402
+from worldlet.dynamics import DynamicsConfig  # noqa: E402
 from worldlet.engine.backends.torch import TorchBackend  # noqa: E402
 from worldlet.engine.moment import SessionData, SessionStart  # noqa: E402
 from worldlet.engine.noise import frame_noise  # noqa: E402
 from worldlet.engine.opening import warm_up  # noqa: E402
 from worldlet.engine.session import Session  # noqa: E402
 from worldlet.manifest import StateSpec  # noqa: E402
-from worldlet.tokenizer import Tokenizer, TokenizerConfig  # noqa: E402
+from worldlet.tokenizer import TokenizerConfig  # noqa: E402
+from worldlet.world import WorldModel  # noqa: E402
 
 ACTIONS = [3, 3, 7, 0, 5, 2]
 
 
 @pytest.fixture(scope="module")
-def networks():
+def model():
     torch.manual_seed(0)
-    tokenizer = Tokenizer(TokenizerConfig(frame_size=(32, 48), codebook_size=16, quantizer="vq", decoder_width=16))
-    dynamics = build_dynamics(
-        DynamicsConfig(
-            grid=(4, 6), codebook_size=16, prompt_width=4, width=32, depth=1, heads=2, ssm_heads=2, patch=(2, 2)
-        )
+    tokenizer = TokenizerConfig(frame_size=(32, 48), codebook_size=16, quantizer="vq", decoder_width=16)
+    dynamics = DynamicsConfig(
+        grid=(4, 6), codebook_size=16, prompt_width=4, width=32, depth=1, heads=2, ssm_heads=2, patch=(2, 2)
     )
-    return tokenizer.eval(), dynamics.eval()
+    return WorldModel.build(tokenizer, dynamics).eval()
 
 
 @pytest.fixture(scope="module")
-def manifest(engine, networks):
-    state = networks[1].init_state(1)
+def manifest(engine, model):
+    state = model.init_state(1)
     specs = tuple(StateSpec(name, tuple(tensor.shape[1:]), "float16") for name, tensor in state.items())
     return dataclasses.replace(engine.manifest, frame_size=(32, 48), grid=(4, 6), codebook_size=16, state=specs)
 
 
 @pytest.fixture
-def backend(networks, manifest):
-    return TorchBackend(*networks, manifest, device="cpu", threads=1)
+def backend(model):
+    return TorchBackend(model, device="cpu", threads=1)
 
 
 def _open(backend, manifest, seed=1):
@@ -51,26 +49,22 @@ def _open(backend, manifest, seed=1):
     return Session(backend, manifest, SessionData(seed, moment, prompt, SessionStart(None, None, None, "given")))
 
 
-def test_it_calls_the_one_sampler(backend, networks, manifest):
-    tokenizer, dynamics = networks
+def test_a_step_is_the_models_dream(backend, model, manifest):
     session = _open(backend, manifest)
     before = session._moment
-    state = {name: torch.from_numpy(tensor.astype(np.float32))[None] for name, tensor in before.state.items()}
     session.step(3)
     with torch.no_grad():
-        tokens, after = next_frame(
-            dynamics,
-            state,
+        dreamed = model.dream(
+            {name: torch.from_numpy(tensor.copy())[None] for name, tensor in before.state.items()},
             torch.from_numpy(before.tokens_N.copy())[None],
             torch.tensor([3]),
             torch.zeros(1, 4),
             torch.from_numpy(frame_noise(1, 1, 24))[None],
         )
-        pixels = tokenizer.decode(tokens.reshape(1, 4, 6))[0]
-    assert np.array_equal(session.tokens, tokens[0].numpy())
-    assert np.array_equal(session.frame, (pixels * 255).round().byte().permute(1, 2, 0).numpy())
+    assert np.array_equal(session.tokens, dreamed.tokens_BN[0].numpy())
+    assert np.array_equal(session.frame, dreamed.frames_BHWC[0].numpy())
     for name, tensor in session._moment.state.items():
-        assert tensor.dtype == np.float16 and np.array_equal(tensor, after[name][0].half().numpy())
+        assert tensor.dtype == np.float16 and np.array_equal(tensor, dreamed.state[name][0].numpy())
 
 
 def test_sessions_repeat_restore_and_rewind(backend, manifest):
@@ -86,15 +80,14 @@ def test_sessions_repeat_restore_and_rewind(backend, manifest):
     assert session.step(1).frame.tobytes() == again.step(1).frame.tobytes()
 
 
-def test_encoding_is_the_tokenizers(backend, networks, manifest):
+def test_encoding_is_the_models(backend, model):
     frames = np.random.default_rng(1).integers(0, 256, (2, 32, 48, 3), np.uint8)
     with torch.no_grad():
-        expected = networks[0].encode(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255)
-    assert np.array_equal(backend.encode(frames), expected.reshape(2, 24).numpy())
+        assert np.array_equal(backend.encode(frames), model.encode(torch.from_numpy(frames)).numpy())
     assert backend.decode(backend.encode(frames)).shape == frames.shape
 
 
-def test_devices(networks, manifest):
-    assert TorchBackend(*networks, manifest).device == ("cuda" if torch.cuda.is_available() else "cpu")
+def test_devices(model):
+    assert TorchBackend(model).device == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ValueError, match="device is one of"):
-        TorchBackend(*networks, manifest, device="tpu")
+        TorchBackend(model, device="tpu")

@@ -51,8 +51,7 @@ def _make_torch_backend(bundle: Bundle, device: str, threads: int) -> Backend:
         from worldlet.world import WorldModel
     except ImportError as error:
         raise ValueError("the torch backend needs the training extra: pip install 'worldlet[train]'") from error
-    model = WorldModel.load(bundle.folder)
-    return TorchBackend(model.tokenizer, model.dynamics, bundle.manifest, device, threads)
+    return TorchBackend(WorldModel.load(bundle.folder), device, threads)
 
 
 class Engine:
