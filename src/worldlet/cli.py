@@ -112,7 +112,7 @@ def _train(arguments: list[str]) -> None:
 
 
 def _export(arguments: list[str]) -> None:
-    from worldlet.train.export import ExportConfig, export
+    from worldlet.export import ExportConfig, export
 
     export(parse_config(_parser("export"), ExportConfig, arguments))
 

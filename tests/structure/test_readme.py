@@ -80,7 +80,7 @@ def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch
     entry = {
         "record": "worldlet.data.record.record",
         "train": "worldlet.train.run.train",
-        "export": "worldlet.train.export.export",
+        "export": "worldlet.export.export",
         "eval": "worldlet.eval.suite.evaluate",
         "serve": "worldlet.server.run",
         "play": "worldlet.engine.play.play_headless" if "--headless" in arguments else "worldlet.server.run",

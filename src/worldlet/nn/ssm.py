@@ -99,4 +99,5 @@ class SelectiveSSM(nn.Module):
         return x, gate, b.float(), key.float(), -dt * self.log_rate.exp(), dt
 
     def _finish(self, y: Tensor, gate: Tensor) -> Tensor:
-        return self.outputs(self.norm(y.flatten(-2).to(gate.dtype)) * F.silu(gate))
+        y = F.rms_norm(y.flatten(-2).to(gate.dtype), (self.width,), self.norm.weight.to(gate.dtype), 1e-5)
+        return self.outputs(y * F.silu(gate))

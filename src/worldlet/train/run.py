@@ -1,0 +1,166 @@
+"""`worldlet train`: both stages into one run folder, resumable at any moment."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from worldlet.config import dump_yaml, load_yaml, to_dict
+from worldlet.data.shards import read_manifest
+from worldlet.dynamics import DynamicsConfig
+from worldlet.tokenizer import Tokenizer, TokenizerConfig
+from worldlet.train.checkpoint import load_weights
+from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig, build_tokens
+from worldlet.train.loop import FitResult, LoopConfig, fit
+from worldlet.train.tokenizer_stage import TokenizerStage, TokenizerStageConfig
+
+CONFIG_NAME = "config.yaml"
+_TOKENIZER_MINUTES_SHARE, _TOKENIZER_STEPS_SHARE = 0.12, 0.25  # of a budget given for both stages
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run: data, sizes and schedule of both stages."""
+
+    data: str
+    """Data folder that `worldlet record` wrote."""
+    out: str
+    """Run folder to write, or to go on with `--resume`."""
+    stage: Literal["all", "tokenizer", "dynamics"] = "all"
+    """Which stage to train; the dynamics needs a trained tokenizer in the same run."""
+    minutes: float | None = None
+    """Time to train; with `all` an eighth of it goes to the tokenizer. Give this or steps."""
+    steps: int | None = None
+    """Steps to train; with `all` a quarter of them go to the tokenizer."""
+    resume: bool = False
+    """Go on where an earlier run stopped."""
+    seed: int = 0
+    """Seed of weights, batches and noise."""
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    """Arithmetic of training; what is stored is float32 throughout."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    threads: int | None = None
+    """CPU threads; all if not given."""
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    """Sizes of the tokenizer; the frame size is taken from the data."""
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    """Sizes of the dynamics; grid, codes and actions are taken from the tokenizer and the data."""
+    tokenizer_stage: TokenizerStageConfig = field(default_factory=TokenizerStageConfig)
+    """Batches and weights of the tokenizer stage."""
+    dynamics_stage: DynamicsStageConfig = field(default_factory=DynamicsStageConfig)
+    """Batches and weights of the dynamics stage."""
+    tokenizer_learning_rate: float = 1e-3
+    """Peak learning rate of the tokenizer stage."""
+    dynamics_learning_rate: float = 1e-3
+    """Peak learning rate of the dynamics stage."""
+    validate_every_minutes: float = 3.0
+    """Minutes between validations (and between sample pictures, twice that)."""
+    validate_every_steps: int | None = None
+    """Steps between validations instead."""
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise ValueError("say how long to train: give either --minutes or --steps")
+
+    def budget(self, stage: str) -> tuple[float | None, int | None]:
+        """Minutes and steps of a stage."""
+        if self.stage != "all":
+            return self.minutes, self.steps
+        minutes, steps = _TOKENIZER_MINUTES_SHARE, _TOKENIZER_STEPS_SHARE
+        if stage == "dynamics":
+            minutes, steps = 1 - minutes, 1 - steps
+        return (None if self.minutes is None else self.minutes * minutes), (None if self.steps is None else max(1, round(self.steps * steps)))
+
+
+def train(config: TrainConfig) -> list[FitResult]:
+    """Train the stages asked for; returns how each ended. An interrupted stage ends the run, which `resume` takes up.
+
+    Raises:
+        ValueError: on data that cannot be read, sizes that do not fit, or a run folder that already holds what would be written.
+    """
+    config = fitted(config)
+    run = Path(config.out)
+    _claim(run, config)
+    results = []
+    for stage in ("tokenizer", "dynamics"):
+        if config.stage in ("all", stage):
+            results.append(fit(_build(stage, run, config), run, _loop(stage, config), resume=config.resume))
+            if not results[-1].finished:
+                break
+    return results
+
+
+def fitted(config: TrainConfig) -> TrainConfig:
+    """The config with what the data decides filled in: frame size, grid, number of codes and of actions."""
+    manifest = read_manifest(config.data)
+    height, width = manifest["frame_size"]
+    tokenizer = dataclasses.replace(config.tokenizer, frame_size=(height, width))
+    dynamics = dataclasses.replace(config.dynamics, grid=tokenizer.grid, codebook_size=tokenizer.codebook_size, actions=len(manifest["action_names"]))
+    return dataclasses.replace(config, tokenizer=tokenizer, dynamics=dynamics)
+
+
+def load_config(run: str | Path) -> TrainConfig:
+    """The config of a run folder.
+
+    Raises:
+        ValueError: if the folder holds no run.
+    """
+    path = Path(run) / CONFIG_NAME
+    if not path.exists():
+        raise ValueError(f"{run} is not a run folder (it has no {CONFIG_NAME}): train one with `worldlet train DATA --out {run} --minutes 60`")
+    return load_yaml(TrainConfig, path)
+
+
+def load_tokenizer(run: str | Path) -> Tokenizer:
+    """The best tokenizer of a run (averaged weights), in eval mode."""
+    config = load_config(run)
+    tokenizer = Tokenizer(config.tokenizer)
+    tokenizer.load_state_dict(load_weights(Path(run) / "tokenizer"))
+    return tokenizer.eval().requires_grad_(False)
+
+
+def _claim(run: Path, config: TrainConfig) -> None:
+    """Write the run's config, after checking that it agrees with the one already there."""
+    path = run / CONFIG_NAME
+    if path.exists():
+        before = load_config(run)
+        for name in ("tokenizer", "dynamics", "seed"):
+            if getattr(before, name) != getattr(config, name):
+                raise ValueError(f"{run} was begun with another `{name}` ({getattr(before, name)}): use the same, or another run folder")
+    run.mkdir(parents=True, exist_ok=True)
+    dump_yaml(dataclasses.replace(config, resume=False), path)
+
+
+def _loop(stage: str, config: TrainConfig) -> LoopConfig:
+    minutes, steps = config.budget(stage)
+    return LoopConfig(
+        minutes=minutes, steps=steps, precision=config.precision, device=config.device, threads=config.threads, seed=config.seed,
+        learning_rate=config.tokenizer_learning_rate if stage == "tokenizer" else config.dynamics_learning_rate,
+        validate_every_minutes=config.validate_every_minutes, validate_every_steps=config.validate_every_steps,
+        picture_every_minutes=2 * config.validate_every_minutes, picture_every_steps=config.validate_every_steps,
+        ema_decay=0.999 if (steps or 10**6) > 2000 else 0.99,
+    )  # fmt: skip
+
+
+def _build(stage: str, run: Path, config: TrainConfig) -> TokenizerStage | DynamicsStage:
+    torch.manual_seed(config.seed)
+    if stage == "tokenizer":
+        return TokenizerStage(config.data, config.tokenizer, config.tokenizer_stage, config.seed)
+    tokenizer = load_tokenizer(run)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    tables = {split: build_tokens(tokenizer, config.data, split, run / "tokens" / f"{split}-{fingerprint(tokenizer)}.npz") for split in ("train", "val")}
+    return DynamicsStage(tables["train"], tables["val"], config.dynamics, config.dynamics_stage, config.seed, tokenizer)
+
+
+def fingerprint(tokenizer: Tokenizer) -> str:
+    """Hash of everything that decides how frames are encoded."""
+    digest = hashlib.sha256(repr(sorted(to_dict(tokenizer.config).items())).encode())
+    for name, tensor in sorted(tokenizer.state_dict().items()):
+        if not name.startswith("decoder."):
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
