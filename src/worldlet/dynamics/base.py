@@ -32,7 +32,7 @@ class DynamicsConfig:
     """A state space of its own for every position, or one that runs over the raster of all positions of all frames."""
     width: int = 256
     """Channels."""
-    depth: int = 4
+    depth: int = 3
     """Blocks."""
     heads: int = 4
     """Attention heads."""
@@ -40,7 +40,7 @@ class DynamicsConfig:
     """State space heads."""
     state_size: int = 4
     """State of a channel."""
-    mlp_ratio: int = 3
+    mlp_ratio: int = 2
     """Hidden channels of the feed-forward layer over its input's."""
     patch: tuple[int, int] = (2, 2)
     """Tokens that share a position, down and across; divides the grid."""
@@ -74,6 +74,10 @@ class Dynamics(Protocol):
 
     def head(self, features: Tensor) -> Tensor:
         """The last matrix: features (..., E) -> logits (..., V)."""
+        ...
+
+    def init_codes(self, codes_VC: Tensor) -> None:
+        """Begin with embeddings in which codes that look alike lie close: principal components of the tokenizer's codebook (V, C)."""
         ...
 
     def init_state(self, batch: int) -> State:

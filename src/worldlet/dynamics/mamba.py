@@ -96,6 +96,17 @@ class Mamba(nn.Module):
         """Logits of features."""
         return self.logits(features)
 
+    @torch.no_grad()
+    def init_codes(self, codes_VC: Tensor) -> None:
+        """Embeddings and last matrix from the principal components of the codebook, the strong ones damped; where there are too few, the rest stays random."""
+        centred = (codes_VC - codes_VC.mean(0)).float()
+        left, strength, _ = torch.linalg.svd(centred, full_matrices=False)
+        parts = left * strength**0.5
+        parts = parts / parts.pow(2).mean(0).sum().sqrt()
+        for weight, scale in ((self.embedding.weight, 1.0), (self.logits.weight, 0.3)):
+            count = min(weight.shape[1], parts.shape[1])
+            weight[:, :count] = parts[:, :count] * scale * weight.shape[1] ** 0.5
+
     def init_state(self, batch: int) -> State:
         """Zeros: for every block `tap_i` (B, P, C) and `memory_i` (B, P, H, C/H, S); without P where the state runs over the raster."""
         state: State = {}

@@ -128,8 +128,8 @@ def _claim(run: Path, config: TrainConfig) -> None:
     path = run / CONFIG_NAME
     if path.exists():
         before = load_config(run)
-        for name in ("tokenizer", "dynamics", "seed"):
-            if getattr(before, name) != getattr(config, name):
+        for name in ("tokenizer", "dynamics"):
+            if (run / name).exists() and getattr(before, name) != getattr(config, name):
                 raise ValueError(f"{run} was begun with another `{name}` ({getattr(before, name)}): use the same, or another run folder")
     run.mkdir(parents=True, exist_ok=True)
     dump_yaml(dataclasses.replace(config, resume=False), path)
