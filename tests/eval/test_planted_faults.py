@@ -229,10 +229,11 @@ def test_tokens_that_depend_on_precision_are_counted(bench: Make, monkeypatch: p
             tokens_BN[:, 0] += 1
             if torch.is_autocast_enabled("cpu"):
                 tokens_BN[:, 1:3] += 1
-            return tokens_BN.float()
+            # Two digits of one number each: bfloat16 keeps integers only up to 256.
+            return torch.stack([tokens_BN // 100, tokens_BN % 100], dim=-1).float()
 
-        def assign(self, latents_BN: torch.Tensor) -> torch.Tensor:
-            return latents_BN.long()
+        def assign(self, latents_BNC: torch.Tensor) -> torch.Tensor:
+            return (100 * latents_BNC[..., 0] + latents_BNC[..., 1]).long()
 
     exported = PatchTokens()
     monkeypatch.setattr(reconstruction, "_torch_tokenizer", lambda world: Rough(exported))

@@ -97,7 +97,8 @@ class _Agreement:
     """Counts tokens that are the same in float32 torch, with the encoder in bfloat16, and in the ONNX graph.
 
     `Tokenizer.encode` keeps to float32 whatever its caller does, which would hide codes that lie too close together.
-    So the encoder itself is run under bfloat16 here; what a caller under autocast gets is counted beside it.
+    So the encoder itself is run under bfloat16 here, its latents are rounded to it, and only the search for the
+    nearest code stays in float32; what a caller under autocast gets is counted beside it.
     """
 
     def __init__(self, world: Path | None) -> None:
@@ -116,8 +117,8 @@ class _Agreement:
                 exact_BN = self._tokenizer.encode(batch_BCHW).flatten(1)
                 with torch.autocast("cpu", torch.bfloat16):
                     called_BN = self._tokenizer.encode(batch_BCHW).flatten(1)
-                    latents_BNC = self._tokenizer.latents(batch_BCHW).float()
-                rough_BN = self._tokenizer.quantizer.assign(latents_BNC)
+                    latents_BNC = self._tokenizer.latents(batch_BCHW)
+                rough_BN = self._tokenizer.quantizer.assign(latents_BNC.bfloat16().float())
             exported_BN = torch.from_numpy(onnx_BN[first : first + BATCH])
             rough, exported = exact_BN == rough_BN, exact_BN == exported_BN
             matches = {"all": rough & exported, "bf16": rough, "onnx": exported}
