@@ -114,7 +114,8 @@ def _train(arguments: list[str]) -> None:
 def _export(arguments: list[str]) -> None:
     from worldlet.export import ExportConfig, export
 
-    export(parse_config(_parser("export"), ExportConfig, arguments))
+    world = export(parse_config(_parser("export"), ExportConfig, arguments))
+    print(f"{world}: play it with `worldlet play {world}`")
 
 
 def _eval(arguments: list[str]) -> None:

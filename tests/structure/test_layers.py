@@ -20,6 +20,7 @@ LEVELS: list[list[set[str]]] = [
     [{"data"}, {"tokenizer"}, {"dynamics"}],
     [{"world"}],
     [{"train"}, {"engine"}],
+    [{"export"}],
     [{"eval"}, {"server"}],
     [{"recipes"}],
     [{"cli", "options", "__main__"}],
