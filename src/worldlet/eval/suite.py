@@ -200,7 +200,7 @@ def _surroundings() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "commit": _commit(),
-        "hardware": {"cpu": _processor(), "cores": len(os.sched_getaffinity(0)), "system": platform.system()},
+        "hardware": {"cpu": _processor(), "cores": _cores(), "system": platform.system()},
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
     }
 
@@ -214,6 +214,11 @@ def _commit() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip()
+
+
+def _cores() -> int:
+    """Return the cores that this process may use, where the system tells; else those of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:
