@@ -1,4 +1,4 @@
-"""A world model as one thing: tokenizer, dynamics and (later) prompt encoder; stored as safetensors and JSON, never pickled."""
+"""A world model as one thing: tokenizer and dynamics; stored as safetensors and JSON, never pickled."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +47,16 @@ class WorldModel(nn.Module):
         """
         manifest = read_world_json(folder)
         try:
-            model = cls.build(from_dict(TokenizerConfig, manifest.config["tokenizer"]), from_dict(DynamicsConfig, manifest.config["dynamics"]))
+            model = cls.build(
+                from_dict(TokenizerConfig, manifest.config["tokenizer"]),
+                from_dict(DynamicsConfig, manifest.config["dynamics"]),
+            )
             weights = {name: value.float() for name, value in load_file(Path(folder) / WEIGHTS_NAME).items()}
             model.load_state_dict(weights)
         except (KeyError, RuntimeError, ValueError, OSError) as error:
-            raise WorldError(f"{folder}: the weights cannot be loaded ({str(error).splitlines()[0]}): export the world again") from error
+            raise WorldError(
+                f"{folder}: the weights cannot be loaded ({str(error).splitlines()[0]}): export the world again"
+            ) from error
         return model.eval().requires_grad_(False).to(device)
 
     def config(self) -> dict[str, Any]:

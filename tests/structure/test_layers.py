@@ -20,8 +20,7 @@ LEVELS: list[list[set[str]]] = [
     [{"data"}, {"tokenizer"}, {"dynamics"}],
     [{"world"}],
     [{"train"}, {"engine"}],
-    [{"export"}],
-    [{"eval"}, {"server"}],
+    [{"eval"}, {"export"}, {"server"}],
     [{"recipes"}],
     [{"cli", "options", "__main__"}],
 ]

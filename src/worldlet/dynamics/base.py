@@ -1,7 +1,8 @@
 """The contract of every dynamics family, and the configuration that chooses one.
 
-Letters: B batch, T time, N tokens of a frame row by row, V codebook size, D prompt width, E width of the features before the last matrix.
-Position t predicts the tokens of frame t + 1 from frames and actions up to t. The state is a dict of tensors (B, ...), zeros at the start.
+Letters: B batch, T time, N tokens of a frame row by row, V codebook size, D prompt width, E width of the features before
+the last matrix. Position t predicts the tokens of frame t + 1 from frames and actions up to t. The state is a dict of
+tensors (B, ...), zeros at the start.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class DynamicsConfig:
-    """Sizes of the dynamics."""
+    """Sizes of the dynamics. ValueError where they do not divide as they must."""
 
     grid: tuple[int, int] = (16, 16)
     """Tokens down and across."""
@@ -50,6 +51,9 @@ class DynamicsConfig:
     """Channels of a token's features before the last matrix."""
 
     def __post_init__(self) -> None:
+        for name in ("heads", "ssm_heads"):
+            if self.width % getattr(self, name):
+                raise ValueError(f"{name} is {getattr(self, name)}: it must divide the width {self.width}")
         if self.grid[0] % self.patch[0] or self.grid[1] % self.patch[1]:
             raise ValueError(f"patch {self.patch} must divide the grid {self.grid}")
 
@@ -77,7 +81,7 @@ class Dynamics(Protocol):
         ...
 
     def init_codes(self, codes_VC: Tensor) -> None:
-        """Begin with embeddings in which codes that look alike lie close: principal components of the tokenizer's codebook (V, C)."""
+        """Begin with embeddings in which codes that look alike lie close; takes the tokenizer's codebook (V, C)."""
         ...
 
     def init_state(self, batch: int) -> State:
@@ -88,12 +92,14 @@ class Dynamics(Protocol):
         """Logits (B, N, V) of the next frame, and the state that knows the current one."""
         ...
 
-    def step_features(self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor) -> tuple[Tensor, State]:
+    def step_features(
+        self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor
+    ) -> tuple[Tensor, State]:
         """`step` before the last matrix: features (B, N, E)."""
         ...
 
 
-def build_dynamics(config: DynamicsConfig) -> "Dynamics":
+def build_dynamics(config: DynamicsConfig) -> Dynamics:
     """The network of the configured family."""
     from worldlet.dynamics.mamba import Mamba
 

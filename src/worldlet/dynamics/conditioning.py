@@ -7,7 +7,10 @@ from torch import Tensor, nn
 
 
 class Conditioning(nn.Module):
-    """One vector a frame from action and prompt: actions (B, T), prompt (B, D) -> (B, T, C). A prompt of zeros adds nothing."""
+    """One vector a frame from action and prompt: actions (B, T), prompt (B, D) -> (B, T, C).
+
+    A prompt of zeros adds nothing.
+    """
 
     def __init__(self, actions: int, prompt_width: int, width: int):
         super().__init__()
@@ -21,7 +24,10 @@ class Conditioning(nn.Module):
 
 
 class Modulation(nn.Module):
-    """RMS norm, then scale and shift by the condition (FiLM, arXiv:1709.07871): x (B, T, P, C), condition (B, T, C). With `add` the norm is plain."""
+    """RMS norm, then scale and shift by the condition (FiLM, arXiv:1709.07871). With `add` the norm is plain.
+
+    Takes x (B, T, P, C) and the condition (B, T, C).
+    """
 
     def __init__(self, width: int, kind: Literal["film", "add"]):
         super().__init__()

@@ -1,7 +1,7 @@
 """Cross-entropy on the cells that matter, and the weights that say which do.
 
-Weights follow from what is known before the frame (where moving things are, whether the picture scrolls), hardly from what the frame turns out to be:
-so they sharpen the model where it is looked at without bending its probabilities.
+Weights follow from what is known before the frame (where moving things are, whether the picture scrolls), hardly from
+what the frame turns out to be: so they sharpen the model where it is looked at without bending its probabilities.
 """
 
 from dataclasses import dataclass
@@ -36,9 +36,10 @@ def cell_weights(tokens_BTN: Tensor, hero_BTN: Tensor, moving_BTN: Tensor, confi
 
 
 def weighted_loss(model: Dynamics, features: Tensor, targets: Tensor, weights: Tensor, still_share: float) -> Tensor:
-    """Mean weighted cross-entropy; cells of weight 1 are thinned out to `still_share` and counted up, to save the last matrix.
+    """Mean weighted cross-entropy of `features` (..., E) against `targets` (...) under `weights` (...), a scalar.
 
-    `features` (..., E), `targets` and `weights` (...).
+    Cells of weight 1 are thinned out to `still_share` and counted up, which saves most of the last matrix and leaves the
+    expectation as it is.
     """
     looked_at = (weights > 1) | (torch.rand_like(weights) < still_share)
     scale = torch.where(weights > 1, weights, weights / still_share)[looked_at]

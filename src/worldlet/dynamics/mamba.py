@@ -27,7 +27,11 @@ class Block(nn.Module):
         self.time = SelectiveSSM(width, config.ssm_heads, config.state_size)
         self.space_norm = nn.RMSNorm(width, eps=1e-5)
         self.space = SpatialAttention(width, config.heads, positions)
-        self.mlp = nn.Sequential(nn.Linear(width, config.mlp_ratio * width), nn.GELU(approximate="tanh"), nn.Linear(config.mlp_ratio * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, config.mlp_ratio * width),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(config.mlp_ratio * width, width),
+        )
         with torch.no_grad():
             cast(nn.Linear, self.mlp[2]).weight.mul_(0.5)
 
@@ -44,7 +48,9 @@ class Block(nn.Module):
             x_BTPC = x_BTPC + y.unflatten(0, (b, p)).transpose(1, 2)
         return self._within_frames(x_BTPC, condition_BTC), state
 
-    def step(self, x_BPC: Tensor, condition_BC: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def step(
+        self, x_BPC: Tensor, condition_BC: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One frame."""
         b, p, _ = x_BPC.shape
         condition_BTC = condition_BC[:, None]
@@ -94,11 +100,15 @@ class Mamba(nn.Module):
 
     def head(self, features: Tensor) -> Tensor:
         """Logits of features."""
-        return self.logits(features)
+        logits: Tensor = self.logits(features)
+        return logits
 
     @torch.no_grad()
     def init_codes(self, codes_VC: Tensor) -> None:
-        """Embeddings and last matrix from the principal components of the codebook, the strong ones damped; where there are too few, the rest stays random."""
+        """Embeddings and last matrix from the principal components of the codebook, the strong ones damped.
+
+        Where there are too few components, the rest stays random.
+        """
         centred = (codes_VC - codes_VC.mean(0)).float()
         left, strength, _ = torch.linalg.svd(centred, full_matrices=False)
         parts = left * strength**0.5
@@ -108,12 +118,12 @@ class Mamba(nn.Module):
             weight[:, :count] = parts[:, :count] * scale * weight.shape[1] ** 0.5
 
     def init_state(self, batch: int) -> State:
-        """Zeros: for every block `tap_i` (B, P, C) and `memory_i` (B, P, H, C/H, S); without P where the state runs over the raster."""
+        """Zeros: for every block `tap_i` (B, P, C) and `memory_i` (B, P, H, C/H, S), without P in the raster wiring."""
         state: State = {}
         p = self.positions[0] * self.positions[1]
         for i, block in enumerate(self.blocks):
             each = batch if self.config.wiring == "raster" else batch * p
-            tap, memory = block.time.init_state(each)
+            tap, memory = cast(Block, block).time.init_state(each)
             if self.config.wiring == "position":
                 tap, memory = tap.unflatten(0, (batch, p)), memory.unflatten(0, (batch, p))
             state[f"tap_{i}"], state[f"memory_{i}"] = tap, memory
@@ -124,13 +134,16 @@ class Mamba(nn.Module):
         features, after = self.step_features(state, tokens_BN, action_B, prompt_BD)
         return self.head(features), after
 
-    def step_features(self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor) -> tuple[Tensor, State]:
+    def step_features(
+        self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor
+    ) -> tuple[Tensor, State]:
         """Features (B, N, E) of the next frame."""
         condition = self.condition(action_B[:, None], prompt_BD)
         x = self._embed(tokens_BN[:, None], condition)[:, 0]
         after: State = {}
         for i, block in enumerate(self.blocks):
-            x, (after[f"tap_{i}"], after[f"memory_{i}"]) = block.step(x, condition[:, 0], (state[f"tap_{i}"], state[f"memory_{i}"]))
+            before = state[f"tap_{i}"], state[f"memory_{i}"]
+            x, (after[f"tap_{i}"], after[f"memory_{i}"]) = cast(Block, block).step(x, condition[:, 0], before)
         return self._ungroup(self.outputs(self.norm(x))[:, None])[:, 0], after
 
     def _embed(self, tokens_BTN: Tensor, condition_BTC: Tensor) -> Tensor:
@@ -144,4 +157,3 @@ class Mamba(nn.Module):
         (h, w), (ph, pw) = self.positions, self.config.patch
         b, t = x_BTPF.shape[:2]
         return x_BTPF.reshape(b, t, h, w, ph, pw, -1).transpose(3, 4).reshape(b, t, h * ph * w * pw, -1)
-

@@ -12,8 +12,8 @@ MIN_P = 0.2
 def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float = MIN_P) -> Tensor:
     """Draw tokens (B, N) by inverse transform of uniform noise in [0, 1).
 
-    Only the 16 likeliest codes take part, and of these those at least `min_p` times as likely as the first (min-p sampling, arXiv:2407.01082):
-    where one future is near certain it is taken, where several are open each gets its share.
+    Only the 16 likeliest codes take part, and of these those at least `min_p` times as likely as the first (min-p
+    sampling, arXiv:2407.01082): where one future is near certain it is taken, where several are open each gets its share.
     """
     top, codes = logits_BNV.float().topk(min(CANDIDATES, logits_BNV.shape[-1]), -1)
     relative = (top - top[..., :1]).exp()
@@ -23,7 +23,9 @@ def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float = MIN_P) -> Tensor
     return codes.gather(-1, chosen.clamp_max(codes.shape[-1] - 1))[..., 0]
 
 
-def next_frame(model: Dynamics, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor, noise_BN: Tensor) -> tuple[Tensor, State]:
+def next_frame(
+    model: Dynamics, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor, noise_BN: Tensor
+) -> tuple[Tensor, State]:
     """One dreamed frame: tokens (B, N) of the next frame and the new state."""
     logits, after = model.step(state, tokens_BN, action_B, prompt_BD)
     return sample(logits, noise_BN), after

@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from worldlet.data.shards import read_manifest
-from worldlet.engine.bundle import open_bundle
 from worldlet.engine.backends.onnx import OnnxBackend
+from worldlet.engine.bundle import open_bundle
+from worldlet.export.graphs import write_graphs
+from worldlet.export.starts import write_starts
 from worldlet.manifest import WEIGHTS_NAME, ParameterCounts, StateSpec, WorldManifest, write_world_json
 from worldlet.train.checkpoint import load_weights
-from worldlet.export.graphs import write_graphs
 from worldlet.train.run import load_config
-from worldlet.export.starts import write_starts
 from worldlet.world import WorldModel
 
 GATE_FRAMES = 300
@@ -68,7 +68,9 @@ def export(config: ExportConfig) -> Path:
     unfinished.mkdir(parents=True)
     try:
         data = read_manifest(config.data or trained.data)
-        save_file({name: value.half().contiguous() for name, value in model.state_dict().items()}, unfinished / WEIGHTS_NAME)
+        save_file(
+            {name: value.half().contiguous() for name, value in model.state_dict().items()}, unfinished / WEIGHTS_NAME
+        )
         model.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
         write_graphs(model, unfinished)
         write_starts(config.data or trained.data, unfinished, config.starts, config.seed)
@@ -121,18 +123,29 @@ def _assemble(run: Path, checkpoint: str) -> WorldModel:
     config = load_config(run)
     for stage in ("tokenizer", "dynamics"):
         if not (run / stage / checkpoint).exists():
-            raise ValueError(f"{run} has no trained {stage}: run `worldlet train {config.data} --out {run} --stage {stage} --minutes 60` first")
+            raise ValueError(
+                f"{run} has no trained {stage}: run `worldlet train {config.data} --out {run} --stage {stage} --minutes 60` first"
+            )
     model = WorldModel.build(config.tokenizer, config.dynamics)
     model.tokenizer.load_state_dict(load_weights(run / "tokenizer"))
     model.dynamics.load_state_dict(load_weights(run / "dynamics", which="best" if checkpoint == "best" else "last"))
     return model.eval().requires_grad_(False)
 
 
-def _manifest(model: WorldModel, data: dict[str, Any], name: str, config: ExportConfig, minutes: float | None) -> WorldManifest:
+def _manifest(
+    model: WorldModel, data: dict[str, Any], name: str, config: ExportConfig, minutes: float | None
+) -> WorldManifest:
     names = tuple(data["action_names"])
-    bindings = {action: tuple(tuple(combo) for combo in combos) for action, combos in (data.get("key_bindings") or {}).items()}
+    bindings = {
+        action: tuple(tuple(combo) for combo in combos) for action, combos in (data.get("key_bindings") or {}).items()
+    }
     state = tuple(StateSpec(key, tuple(value.shape[1:]), "float16") for key, value in model.init_state(1).items())
-    training = {"data": Path(config.data or load_config(config.run).data).name, "minutes": minutes, "exported": datetime.date.today().isoformat(), "checkpoint": config.checkpoint}
+    training = {
+        "data": Path(config.data or load_config(config.run).data).name,
+        "minutes": minutes,
+        "exported": datetime.date.today().isoformat(),
+        "checkpoint": config.checkpoint,
+    }
     return WorldManifest(
         name=name,
         title=config.title or name.replace("_", " ").replace("-", " ").capitalize(),

@@ -39,7 +39,9 @@ class _Step(nn.Module):
         super().__init__()
         self.world, self.names = world, names
 
-    def forward(self, tokens: Tensor, action: Tensor, prompt: Tensor, noise: Tensor, states: list[Tensor]) -> tuple[Tensor, ...]:
+    def forward(
+        self, tokens: Tensor, action: Tensor, prompt: Tensor, noise: Tensor, states: list[Tensor]
+    ) -> tuple[Tensor, ...]:
         dreamed = self.world.dream(dict(zip(self.names, states, strict=True)), tokens, action, prompt, noise)
         return (dreamed.tokens_BN, dreamed.frames_BHWC, *(dreamed.state[name] for name in self.names))
 
@@ -52,26 +54,57 @@ def write_graphs(world: WorldModel, folder: Path) -> None:
     frames = torch.zeros(batch, height, width, 3, dtype=torch.uint8)
     tokens = torch.zeros(batch, count, dtype=torch.int64)
     state = world.init_state(batch)
-    action, prompt, noise = torch.zeros(batch, dtype=torch.int64), torch.zeros(batch, world.dynamics.config.prompt_width), torch.rand(batch, count)
+    action, prompt, noise = (
+        torch.zeros(batch, dtype=torch.int64),
+        torch.zeros(batch, world.dynamics.config.prompt_width),
+        torch.rand(batch, count),
+    )
     names = list(state)
     _write(_Encode(world), (frames,), ["frames"], ["tokens"], folder, "encode")
     _write(_Decode(world), (tokens,), ["tokens"], ["frame"], folder, "decode")
     inputs = ["tokens", "action", "prompt", "noise", *(f"state.{name}" for name in names)]
     outputs = ["next_tokens", "frame", *(f"next_state.{name}" for name in names)]
-    _write(_Step(world, names), (tokens, action, prompt, noise, [state[name].clone() for name in names]), inputs, outputs, folder, "step")
+    _write(
+        _Step(world, names),
+        (tokens, action, prompt, noise, [state[name].clone() for name in names]),
+        inputs,
+        outputs,
+        folder,
+        "step",
+    )
 
 
-def _write(module: nn.Module, example: tuple[object, ...], inputs: list[str], outputs: list[str], folder: Path, name: str) -> None:
-    dynamic = tuple([{0: torch.export.Dim.DYNAMIC} for _ in part] if isinstance(part, list) else {0: torch.export.Dim.DYNAMIC} for part in example)
+def _write(
+    module: nn.Module, example: tuple[object, ...], inputs: list[str], outputs: list[str], folder: Path, name: str
+) -> None:
+    dynamic = tuple(
+        [{0: torch.export.Dim.DYNAMIC} for _ in part] if isinstance(part, list) else {0: torch.export.Dim.DYNAMIC}
+        for part in example
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         program = torch.onnx.export(
-            module.eval(), example, input_names=inputs, output_names=outputs, dynamic_shapes=dynamic, opset_version=OPSET, dynamo=True, optimize=False, verbose=False
+            module.eval(),
+            example,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dynamic,
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
         )
     assert program is not None
     graph = program.model_proto
     _point_at_weights(graph, folder / WEIGHTS_NAME)
-    for part in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+    for part in (
+        graph,
+        graph.graph,
+        *graph.graph.node,
+        *graph.graph.value_info,
+        *graph.graph.input,
+        *graph.graph.output,
+    ):
         part.ClearField("metadata_props")  # where each node stood in the Python source
     path = folder / f"{name}.onnx"
     write_atomic(path, graph.SerializeToString())
@@ -88,10 +121,19 @@ def _point_at_weights(model: onnx.ModelProto, weights: Path) -> None:
             continue
         shape, offset, length = where[name]
         assert list(initializer.dims) == shape and initializer.data_type == TensorProto.FLOAT, name
-        stored = TensorProto(name=f"{initializer.name}.half", data_type=TensorProto.FLOAT16, dims=shape, data_location=TensorProto.EXTERNAL)
+        stored = TensorProto(
+            name=f"{initializer.name}.half",
+            data_type=TensorProto.FLOAT16,
+            dims=shape,
+            data_location=TensorProto.EXTERNAL,
+        )
         for key, value in {"location": weights.name, "offset": str(offset), "length": str(length)}.items():
             stored.external_data.add(key=key, value=value)
-        casts.append(helper.make_node("Cast", [stored.name], [initializer.name], name=f"{initializer.name}.cast", to=TensorProto.FLOAT))
+        casts.append(
+            helper.make_node(
+                "Cast", [stored.name], [initializer.name], name=f"{initializer.name}.cast", to=TensorProto.FLOAT
+            )
+        )
         model.graph.initializer.remove(initializer)
         model.graph.initializer.append(stored)
     nodes = [*casts, *model.graph.node]

@@ -15,7 +15,9 @@ _EARLIEST = 12  # frames into an episode
 
 
 def write_starts(data: str | Path, folder: Path, count: int, seed: int) -> StartList:
-    """Write `starts/NNN.png` and `starts/starts.json`: `count` clips of 8 frames, spread over the themes, in which the hero (where there is one) stays alive.
+    """Write `starts/NNN.png` and `starts/starts.json`: `count` clips of 8 frames, spread over the themes.
+
+    The hero, where there is one, stays alive in them.
 
     Raises:
         ValueError: if the test split has no episode long enough.
@@ -55,11 +57,13 @@ def _write(folder: Path, name: str, episode: Episode, last: int) -> Start:
     frames = episode.frames_THWC[last - FRAMES + 1 : last + 1]
     Image.fromarray(np.concatenate(list(frames))).save(folder / name, optimize=True)
     actions = tuple(int(a) for a in episode.actions_T[last - FRAMES + 1 : last])
-    return Start(name, FRAMES, actions, _caption(episode, last), str(episode.meta["theme"]), int(episode.meta["level_seed"]))
+    return Start(
+        name, FRAMES, actions, _caption(episode, last), str(episode.meta["theme"]), int(episode.meta["level_seed"])
+    )
 
 
 def _caption(episode: Episode, frame: int) -> str:
-    """What the game itself says of a frame, by playing the episode again; the episode's own caption where the game says nothing."""
+    """What the game itself says of a frame, by playing the episode again; else the episode's own caption."""
     import worldlet.games  # noqa: F401 (registers our games)
 
     env = gymnasium.make(episode.meta["env_id"], **dict(episode.meta.get("options") or {}))

@@ -6,7 +6,10 @@ from torch.nn import functional as F
 
 
 class SpatialAttention(nn.Module):
-    """Every position of an h x w grid looks at every other: (B, h*w, D) -> (B, h*w, D). The bias makes "copy from the right" one number to learn."""
+    """Every position of an h x w grid looks at every other: (B, h*w, D) -> the same shape.
+
+    The bias makes "copy from the right" one number to learn. ValueError if `heads` does not divide `width`.
+    """
 
     def __init__(self, width: int, heads: int, grid: tuple[int, int]):
         super().__init__()
@@ -18,6 +21,7 @@ class SpatialAttention(nn.Module):
         h, w = grid
         rows, columns = (axis.flatten() for axis in torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))
         displacement = (rows[:, None] - rows + h - 1) * (2 * w - 1) + (columns[:, None] - columns + w - 1)
+        self.displacement: Tensor  # (h*w, h*w): which bias belongs to a pair of positions
         self.register_buffer("displacement", displacement, persistent=False)
         self.bias = nn.Parameter(torch.zeros(heads, (2 * h - 1) * (2 * w - 1)))
         with torch.no_grad():
@@ -28,4 +32,5 @@ class SpatialAttention(nn.Module):
         q, k, v = self.qkv(x_BND).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         bias = self.bias[:, self.displacement].to(q.dtype)[None]
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return self.outputs(y.transpose(1, 2).flatten(2))
+        mixed: Tensor = self.outputs(y.transpose(1, 2).flatten(2))
+        return mixed

@@ -1,5 +1,7 @@
 """Convolution blocks of the tokenizer. Shapes: `x_BCHW`."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +14,7 @@ class ResBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.bias)
+        nn.init.zeros_(cast(Tensor, self.second.bias))
         with torch.no_grad():
             self.second.weight.mul_(0.1)
 

@@ -1,7 +1,8 @@
 """A selective state space layer with one decay a head (the scalar form of Mamba-2, arXiv:2405.21060).
 
 Letters: B batch, L sequence, H heads, P channels of a head, S state size, C channels = H * P.
-For every head:  h_t = a_t h_(t-1) + dt_t x_t b_t^T,  y_t = h_t c_t + d x_t,  with a_t = exp(-dt_t exp(log_rate)) in (0, 1): the state is bounded by what goes in.
+For every head:  h_t = a_t h_(t-1) + dt_t x_t b_t^T,  y_t = h_t c_t + d x_t,  with a_t = exp(-dt_t exp(log_rate)).
+a_t lies in (0, 1), and large steps forget fast: the state is bounded by what goes in, however long the sequence.
 """
 
 import math
@@ -11,17 +12,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def scan(x_BLHP: Tensor, log_a_BLH: Tensor, b_BLS: Tensor, c_BLS: Tensor, h_BHPS: Tensor | None, chunk: int) -> tuple[Tensor, Tensor]:
+def scan(
+    x_BLHP: Tensor, log_a_BLH: Tensor, b_BLS: Tensor, c_BLS: Tensor, h_BHPS: Tensor | None, chunk: int
+) -> tuple[Tensor, Tensor]:
     """Run the recurrence over a sequence in chunks, each as one masked matrix product; float32 throughout.
 
-    `x` is already scaled by dt. Returns y (B, L, H, P) without the skip term, and the state after the last element (B, H, P, S). Equal to `advance` repeated.
+    `x` is already scaled by dt, `h` is the state before (zero where None). Returns y (B, L, H, P) without the skip term,
+    and the state after the last element (B, H, P, S). Equal to `advance` repeated.
     """
     length = x_BLHP.shape[1]
     state = x_BLHP.new_zeros(x_BLHP.shape[0], *x_BLHP.shape[2:], b_BLS.shape[-1]) if h_BHPS is None else h_BHPS
     parts = []
     for start in range(0, length, chunk):
         part = slice(start, min(start + chunk, length))
-        y, state = _scan_chunk(x_BLHP[:, part], log_a_BLH[:, part], b_BLS[:, part], c_BLS[:, part], state, fresh=start == 0 and h_BHPS is None)
+        y, state = _scan_chunk(
+            x_BLHP[:, part],
+            log_a_BLH[:, part],
+            b_BLS[:, part],
+            c_BLS[:, part],
+            state,
+            fresh=start == 0 and h_BHPS is None,
+        )
         parts.append(y)
     return (parts[0] if len(parts) == 1 else torch.cat(parts, 1)), state
 
@@ -47,9 +58,10 @@ def advance(x_BHP: Tensor, log_a_BH: Tensor, b_BS: Tensor, c_BS: Tensor, h_BHPS:
 
 
 class SelectiveSSM(nn.Module):
-    """Input projection, a two-tap causal convolution, the recurrence, a gate, output projection: (B, L, D) -> (B, L, D).
+    """Input projection, two-tap causal convolution, the recurrence, a gate, output projection: (B, L, D) -> (B, L, D).
 
-    State of one sequence: `tap` (C,), the element before, and `memory` (H, P, S).
+    State of one sequence: `tap` (C,), the element before, and `memory` (H, P, S). ValueError if `heads` does not divide
+    `width`.
     """
 
     def __init__(self, width: int, heads: int, state_size: int):
@@ -70,9 +82,13 @@ class SelectiveSSM(nn.Module):
     def init_state(self, batch: int) -> tuple[Tensor, Tensor]:
         """Zeros: tap (B, C) and memory (B, H, P, S)."""
         like = self.taps
-        return like.new_zeros(batch, self.width), like.new_zeros(batch, self.heads, self.width // self.heads, self.state_size)
+        return like.new_zeros(batch, self.width), like.new_zeros(
+            batch, self.heads, self.width // self.heads, self.state_size
+        )
 
-    def forward(self, u_BLD: Tensor, state: tuple[Tensor, Tensor] | None = None, chunk: int = 64) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, u_BLD: Tensor, state: tuple[Tensor, Tensor] | None = None, chunk: int = 64
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The whole sequence at once; returns the output and the state after it."""
         x, gate, b, c, log_a, dt = self._project(u_BLD)
         before = torch.zeros_like(x[:, :1]) if state is None else state[0][:, None].to(x.dtype)

@@ -1,6 +1,7 @@
 """A codebook of patches: weighted k-means over the distinct patches of a data set.
 
-A game drawn from tiles shows few distinct patches; with as many codes the tokenizer is all but lossless before anything is trained.
+A game drawn from tiles shows few distinct patches; with as many codes the tokenizer is all but lossless before anything
+is trained. Letters: M distinct patches, each of 8 * 8 * 3 = 192 numbers in the channel order of pixel unshuffle.
 """
 
 from collections.abc import Iterable
@@ -16,15 +17,20 @@ MOST_DISTINCT = 100_000  # beyond this the rarest patches are left out
 def count_patches(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct 8x8 patches of frames.
 
-    `batches` gives (frames_BHWC uint8, moving_BHW bool). Returns patches uint8 (M, 192) in the channel order of pixel unshuffle, how often each occurs (M,),
-    and the share of its pixels that move, averaged over its occurrences (M,).
+    `batches` gives (frames_BHWC uint8, moving_BHW bool). Returns patches uint8 (M, 192), how often each occurs (M,), and
+    the share of its pixels that move, averaged over its occurrences (M,).
     """
-    keys, counts, moving = [], [], []
+    keys: list[np.ndarray] = []
+    counts: list[np.ndarray] = []
+    moving: list[np.ndarray] = []
     for frames_BHWC, moving_BHW in batches:
-        patches = F.pixel_unshuffle(torch.from_numpy(frames_BHWC).permute(0, 3, 1, 2), 8).permute(0, 2, 3, 1).reshape(-1, 192)
+        patches = (
+            F.pixel_unshuffle(torch.from_numpy(frames_BHWC).permute(0, 3, 1, 2), 8).permute(0, 2, 3, 1).reshape(-1, 192)
+        )
         moved = F.pixel_unshuffle(torch.from_numpy(moving_BHW)[:, None].float(), 8).mean(1).flatten().numpy()
         found, which, count = _unique(np.ascontiguousarray(patches.numpy()), np.ones(len(moved)))
-        keys, counts = [*keys, found], [*counts, count]
+        keys.append(found)
+        counts.append(count)
         moving.append(np.bincount(which, moved, len(found)))
     every, which, count = _unique(np.concatenate(keys), np.concatenate(counts))
     shares = np.bincount(which, np.concatenate(moving), len(every)) / count
@@ -40,11 +46,20 @@ def _unique(rows_M192: np.ndarray, weights_M: np.ndarray) -> tuple[np.ndarray, n
     return found.view(np.uint8).reshape(-1, 192), which, np.bincount(which, weights_M, len(found))
 
 
-def fit_codebook(patches_M192: np.ndarray, counts_M: np.ndarray, moving_M: np.ndarray, size: int, moving_weight: float, seed: int, rounds: int = 25) -> Tensor:
+def fit_codebook(
+    patches_M192: np.ndarray,
+    counts_M: np.ndarray,
+    moving_M: np.ndarray,
+    size: int,
+    moving_weight: float,
+    seed: int,
+    rounds: int = 25,
+) -> Tensor:
     """Weighted k-means with farthest-first and sampled starts: float32 (size, 192) in [-1, 1].
 
-    A patch weighs the square root of its count, and up to `1 + moving_weight` times that by what moves in it. With no more distinct patches than codes every
-    patch is a code, and the codes left over repeat the last one and are never chosen.
+    A patch weighs the square root of its count, and up to `1 + moving_weight` times that by what moves in it. With no
+    more distinct patches than codes every patch is a code, and the codes left over repeat the last one and are never
+    chosen.
     """
     points = torch.from_numpy(patches_M192.astype(np.float32)) / 127.5 - 1
     weights = torch.from_numpy(np.sqrt(counts_M) * (1 + moving_weight * moving_M)).float()

@@ -1,7 +1,7 @@
 """The tokenizer: a patch-local encoder, a quantizer, a progressive convolutional decoder.
 
-The encoder sees only the pixels of its own 8x8 patch, so a token changes only where the picture does; the decoder sees its neighbours. With the quantizer
-`patch` a code *is* a patch of pixels, and the decoder learns only what the neighbours add.
+The encoder sees only the pixels of its own 8x8 patch, so a token changes only where the picture does; the decoder sees
+its neighbours. With the quantizer `patch` a code *is* a patch of pixels, and the decoder learns only what they add.
 """
 
 from dataclasses import dataclass
@@ -52,12 +52,25 @@ class TokenizerConfig:
 
 
 class Encoder(nn.Module):
-    """Pixel unshuffle by 8, then (unless codes are patches) three 1x1 convolutions: frames (B, 3, H, W) in [0, 1] -> latents (B, h, w, C)."""
+    """Frames (B, 3, H, W) in [0, 1] -> latents (B, h, w, C): pixel unshuffle by 8, then three 1x1 convolutions.
+
+    Where codes are patches there is nothing to convolve: the latent is the patch, in [-1, 1].
+    """
 
     def __init__(self, config: TokenizerConfig):
         super().__init__()
         width = config.encoder_width
-        self.layers = nn.Identity() if config.quantizer == "patch" else nn.Sequential(nn.Conv2d(PATCH_WIDTH, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, config.code_width, 1))
+        self.layers = (
+            nn.Identity()
+            if config.quantizer == "patch"
+            else nn.Sequential(
+                nn.Conv2d(PATCH_WIDTH, width, 1),
+                nn.ReLU(),
+                nn.Conv2d(width, width, 1),
+                nn.ReLU(),
+                nn.Conv2d(width, config.code_width, 1),
+            )
+        )
 
     def forward(self, frames_BCHW: Tensor) -> Tensor:
         """Latents, channels last."""
@@ -65,16 +78,23 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes (B, h, w, C) -> frames (B, 3, 8h, 8w), not clamped: residual blocks at the grid, then three doublings, plus a direct path from the grid to pixels."""
+    """Codes (B, h, w, C) -> frames (B, 3, 8h, 8w), not clamped.
+
+    Residual blocks at the grid, then three doublings, plus a direct path from the grid to pixels.
+    """
 
     def __init__(self, config: TokenizerConfig):
         super().__init__()
         width = config.decoder_width
         self.codes_are_patches = config.quantizer == "patch"
-        self.inputs = nn.Sequential(nn.Conv2d(config.latent_width, width // 2, 1), nn.Conv2d(width // 2, width, 3, padding=1))
+        self.inputs = nn.Sequential(
+            nn.Conv2d(config.latent_width, width // 2, 1), nn.Conv2d(width // 2, width, 3, padding=1)
+        )
         self.blocks = nn.Sequential(*(ResBlock(width) for _ in range(config.decoder_blocks)))
         self.direct = nn.Conv2d(width, PATCH_WIDTH, 1)
-        self.progressive = nn.Sequential(Upsample(width, width // 2), ResBlock(width // 2), Upsample(width // 2, width // 4), Upsample(width // 4, 3))
+        self.progressive = nn.Sequential(
+            Upsample(width, width // 2), ResBlock(width // 2), Upsample(width // 2, width // 4), Upsample(width // 4, 3)
+        )
         if self.codes_are_patches:  # begin as the plain look-up of patches
             for last in (self.direct, cast(Upsample, self.progressive[-1]).conv):
                 nn.init.zeros_(last.weight)
@@ -106,19 +126,24 @@ class Tokenizer(nn.Module):
         return self.encoder(frames_BCHW).flatten(1, 2)
 
     def forward(self, frames_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For training, on frames or crops of any multiple of 8 pixels: reconstruction (B, 3, H, W), tokens (B, h*w), quantizer loss."""
+        """For training, on frames or crops of any multiple of 8 pixels.
+
+        Returns the reconstruction (B, 3, H, W), not clamped, tokens (B, h*w), and the quantizer's own loss.
+        """
         grid = frames_BCHW.shape[-2] // 8, frames_BCHW.shape[-1] // 8
         codes, tokens, loss = self.quantizer(self.latents(frames_BCHW))
         return self.decoder(codes.unflatten(1, grid)), tokens, loss
 
     def encode(self, frames_BCHW: Tensor) -> Tensor:
-        """Frames in [0, 1] -> tokens (B, h, w) int64, always in float32 unless autocast is forced from outside the encoder.
+        """Frames in [0, 1] -> tokens (B, h, w) int64; in float32 whatever autocast is on.
 
         Raises:
             ValueError: if the frames are not of the configured size.
         """
         if frames_BCHW.shape[-2:] != torch.Size(self.config.frame_size):
-            raise ValueError(f"frames are {tuple(frames_BCHW.shape[-2:])} pixels, this tokenizer wants {self.config.frame_size}")
+            raise ValueError(
+                f"frames are {tuple(frames_BCHW.shape[-2:])} pixels, this tokenizer wants {self.config.frame_size}"
+            )
         with torch.autocast(frames_BCHW.device.type, enabled=False):
             return self.quantizer.assign(self.latents(frames_BCHW.float())).unflatten(1, self.config.grid)
 

@@ -1,4 +1,7 @@
-"""Quantizers behind one small face, latents in, codes and token ids out: a codebook of patches, EMA-VQ and FSQ (both from `vector-quantize-pytorch`)."""
+"""Quantizers behind one small face, latents in, codes and token ids out: a codebook of patches, EMA-VQ, FSQ.
+
+The last two come from `vector-quantize-pytorch`.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +16,7 @@ def nearest(z: Tensor, book_VC: Tensor) -> Tensor:
 
 
 class PatchCodebook(nn.Module):
-    """Codes are patches of pixels, found by weighted k-means before training (`fit_codebook`) and then fixed; there is no encoder to learn."""
+    """Codes are patches of pixels, found by weighted k-means before training (`fit_codebook`) and then fixed."""
 
     def __init__(self, width: int, codebook_size: int):
         super().__init__()
@@ -40,11 +43,19 @@ class PatchCodebook(nn.Module):
 
 
 class EmaVQ(nn.Module):
-    """EMA vector quantisation (arXiv:1711.00937, arXiv:1906.00446). Codes that fall out of use are revived from the latents that are worst served."""
+    """EMA vector quantisation (arXiv:1711.00937). Codes out of use are revived from the latents that are worst served."""
 
     def __init__(self, width: int, codebook_size: int, decay: float = 0.99):
         super().__init__()
-        self.vq = VectorQuantize(dim=width, codebook_size=codebook_size, decay=decay, commitment_weight=1.0, kmeans_init=True, kmeans_iters=8, threshold_ema_dead_code=0)
+        self.vq = VectorQuantize(
+            dim=width,
+            codebook_size=codebook_size,
+            decay=decay,
+            commitment_weight=1.0,
+            kmeans_init=True,
+            kmeans_iters=8,
+            threshold_ema_dead_code=0,
+        )
         self.codebook_size = codebook_size
 
     @property
@@ -69,9 +80,9 @@ class EmaVQ(nn.Module):
 
     @torch.no_grad()
     def revive(self, z_MC: Tensor, generator: torch.Generator, dead_below: float, most: int = 64) -> int:
-        """Move codes that are used less than `dead_below` times a batch to the latents farthest from any code; returns how many."""
+        """Move codes used less than `dead_below` times a batch to latents (M, C) far from any code; returns how many."""
         book = self.vq._codebook
-        dead = (book.cluster_size[0] < dead_below).nonzero().flatten()[:most]
+        dead = (book.cluster_size[0] < dead_below).nonzero().flatten()[: min(most, len(z_MC))]
         if not len(dead):
             return 0
         distance = torch.cdist(z_MC.float(), self.codebook).amin(-1)

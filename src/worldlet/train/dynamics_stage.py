@@ -41,11 +41,18 @@ class DynamicsStageConfig:
     """Validation clips."""
 
 
-def build_tokens(tokenizer: Tokenizer, data: str | Path, split: str, path: Path, boosts: dict[str, float] = EVENT_BOOSTS) -> TokenTable:
+def build_tokens(
+    tokenizer: Tokenizer, data: str | Path, split: str, path: Path, boosts: dict[str, float] = EVENT_BOOSTS
+) -> TokenTable:
     """The token table of a split, encoded once and kept at `path`."""
     if path.exists():
         return TokenTable.load(path)
-    table = TokenTable.build(read_episodes(data, split), lambda frames: encode_frames(tokenizer, frames), tokenizer.config.grid, lambda episode: event_weights(episode, boosts))
+    table = TokenTable.build(
+        read_episodes(data, split),
+        lambda frames: encode_frames(tokenizer, frames),
+        tokenizer.config.grid,
+        lambda episode: event_weights(episode, boosts),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     table.save(path)
     return table
@@ -73,7 +80,15 @@ class DynamicsStage:
 
     name = "dynamics"
 
-    def __init__(self, train: TokenTable, val: TokenTable, model: DynamicsConfig, config: DynamicsStageConfig, seed: int, tokenizer: Tokenizer | None = None):
+    def __init__(
+        self,
+        train: TokenTable,
+        val: TokenTable,
+        model: DynamicsConfig,
+        config: DynamicsStageConfig,
+        seed: int,
+        tokenizer: Tokenizer | None = None,
+    ):
         self.config, self.seed, self.train, self.val = config, seed, train, val
         self.module: nn.Module = cast(nn.Module, build_dynamics(model))
         self.items_per_step = config.batch_size * config.clip
@@ -89,9 +104,16 @@ class DynamicsStage:
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Matrices with weight decay; vectors, embeddings and biases without."""
         named = list(self.module.named_parameters())
-        decayed = [p for name, p in named if p.ndim >= 2 and "embedding" not in name and "taps" not in name and "bias" not in name]
+        decayed = [
+            p
+            for name, p in named
+            if p.ndim >= 2 and "embedding" not in name and "taps" not in name and "bias" not in name
+        ]
         chosen = {id(p) for p in decayed}
-        return [{"params": decayed, "weight_decay": 0.05}, {"params": [p for _, p in named if id(p) not in chosen], "weight_decay": 0.0}]
+        return [
+            {"params": decayed, "weight_decay": 0.05},
+            {"params": [p for _, p in named if id(p) not in chosen], "weight_decay": 0.0},
+        ]
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
         """Weighted cross-entropy of the batch of `step`."""
@@ -123,9 +145,15 @@ class DynamicsStage:
             features, _ = model.features(tokens[:, :-1], actions, prompt)
             made = model.head(features).argmax(-1)
             shuffled, _ = model.features(tokens[:, :-1], actions.roll(1, 0), prompt)
-            figures = {"loss": float(weighted_loss(model, features, targets, weights, 1.0)), "loss_shuffled": float(weighted_loss(model, shuffled, targets, weights, 1.0))}
+            figures = {
+                "loss": float(weighted_loss(model, features, targets, weights, 1.0)),
+                "loss_shuffled": float(weighted_loss(model, shuffled, targets, weights, 1.0)),
+            }
             changed, heroes = targets != tokens[:, :-1], hero[:, 1:] | hero[:, :-1]
-            figures |= {"changed": float((made == targets)[changed].float().mean()), "hero": float((made == targets)[heroes].float().mean())}
+            figures |= {
+                "changed": float((made == targets)[changed].float().mean()),
+                "hero": float((made == targets)[heroes].float().mean()),
+            }
             for name, value in (figures | self._dream_accuracy(model, tokens, actions, prompt, hero)).items():
                 totals.setdefault(name, []).append(value)
         return {name: float(np.mean(values)) for name, values in totals.items()}
@@ -173,9 +201,14 @@ class DynamicsStage:
         steps = min(self.config.rollout_steps, actions.shape[1] - 1)
         known = actions.shape[1] - steps
         features, state = self.model.features(seen[:, :known], actions[:, :known], prompt)
-        parts, guess = [features], sample(self.model.head(features[:, -1]).detach(), torch.rand_like(tokens[:, 0], dtype=torch.float32))
+        parts, guess = (
+            [features],
+            sample(self.model.head(features[:, -1]).detach(), torch.rand_like(tokens[:, 0], dtype=torch.float32)),
+        )
         for t in range(known, known + steps):
-            near = self._near(mobile[:, t - 1] | mobile[:, t]) | (torch.rand_like(guess, dtype=torch.float32) < self.config.rollout_far)
+            near = self._near(mobile[:, t - 1] | mobile[:, t]) | (
+                torch.rand_like(guess, dtype=torch.float32) < self.config.rollout_far
+            )
             current = torch.where(near, guess, tokens[:, t])
             after, state = self.model.step_features(state, current, actions[:, t], prompt)
             parts.append(after[:, None])
@@ -195,17 +228,23 @@ class DynamicsStage:
             _, state = model.step(state, tokens[:, t], actions[:, t], prompt)
         current, frames = tokens[:, context], [tokens[:, context]]
         for t in range(context, actions.shape[1]):
-            current, state = next_frame(model, state, current, actions[:, t], prompt, torch.rand_like(current, dtype=torch.float32))
+            current, state = next_frame(
+                model, state, current, actions[:, t], prompt, torch.rand_like(current, dtype=torch.float32)
+            )
             frames.append(current)
         return frames
 
-    def _dream_accuracy(self, model: Dynamics, tokens: Tensor, actions: Tensor, prompt: Tensor, hero: Tensor) -> dict[str, float]:
+    def _dream_accuracy(
+        self, model: Dynamics, tokens: Tensor, actions: Tensor, prompt: Tensor, hero: Tensor
+    ) -> dict[str, float]:
         frames = self._dream(model, tokens, actions, prompt, 2)
         figures = {}
         for horizon in _VAL_HORIZONS:
             if horizon < len(frames):
                 at = hero[:, 2 + horizon]
-                figures[f"hero_{horizon}"] = float((frames[horizon] == tokens[:, 2 + horizon])[at].float().mean()) if at.any() else 1.0
+                figures[f"hero_{horizon}"] = (
+                    float((frames[horizon] == tokens[:, 2 + horizon])[at].float().mean()) if at.any() else 1.0
+                )
         return figures
 
     def _decode(self, tokens_TN: Tensor) -> np.ndarray:

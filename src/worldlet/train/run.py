@@ -73,7 +73,9 @@ class TrainConfig:
         minutes, steps = _TOKENIZER_MINUTES_SHARE, _TOKENIZER_STEPS_SHARE
         if stage == "dynamics":
             minutes, steps = 1 - minutes, 1 - steps
-        return (None if self.minutes is None else self.minutes * minutes), (None if self.steps is None else max(1, round(self.steps * steps)))
+        return (None if self.minutes is None else self.minutes * minutes), (
+            None if self.steps is None else max(1, round(self.steps * steps))
+        )
 
 
 def train(config: TrainConfig) -> list[FitResult]:
@@ -99,7 +101,12 @@ def fitted(config: TrainConfig) -> TrainConfig:
     manifest = read_manifest(config.data)
     height, width = manifest["frame_size"]
     tokenizer = dataclasses.replace(config.tokenizer, frame_size=(height, width))
-    dynamics = dataclasses.replace(config.dynamics, grid=tokenizer.grid, codebook_size=tokenizer.codebook_size, actions=len(manifest["action_names"]))
+    dynamics = dataclasses.replace(
+        config.dynamics,
+        grid=tokenizer.grid,
+        codebook_size=tokenizer.codebook_size,
+        actions=len(manifest["action_names"]),
+    )
     return dataclasses.replace(config, tokenizer=tokenizer, dynamics=dynamics)
 
 
@@ -111,7 +118,9 @@ def load_config(run: str | Path) -> TrainConfig:
     """
     path = Path(run) / CONFIG_NAME
     if not path.exists():
-        raise ValueError(f"{run} is not a run folder (it has no {CONFIG_NAME}): train one with `worldlet train DATA --out {run} --minutes 60`")
+        raise ValueError(
+            f"{run} is not a run folder (it has no {CONFIG_NAME}): train one with `worldlet train DATA --out {run} --minutes 60`"
+        )
     return load_yaml(TrainConfig, path)
 
 
@@ -130,7 +139,9 @@ def _claim(run: Path, config: TrainConfig) -> None:
         before = load_config(run)
         for name in ("tokenizer", "dynamics"):
             if (run / name).exists() and getattr(before, name) != getattr(config, name):
-                raise ValueError(f"{run} was begun with another `{name}` ({getattr(before, name)}): use the same, or another run folder")
+                raise ValueError(
+                    f"{run} was begun with another `{name}` ({getattr(before, name)}): use the same, or another run folder"
+                )
     run.mkdir(parents=True, exist_ok=True)
     dump_yaml(dataclasses.replace(config, resume=False), path)
 
@@ -153,7 +164,10 @@ def _build(stage: str, run: Path, config: TrainConfig) -> TokenizerStage | Dynam
     tokenizer = load_tokenizer(run)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    tables = {split: build_tokens(tokenizer, config.data, split, run / "tokens" / f"{split}-{fingerprint(tokenizer)}.npz") for split in ("train", "val")}
+    tables = {
+        split: build_tokens(tokenizer, config.data, split, run / "tokens" / f"{split}-{fingerprint(tokenizer)}.npz")
+        for split in ("train", "val")
+    }
     return DynamicsStage(tables["train"], tables["val"], config.dynamics, config.dynamics_stage, config.seed, tokenizer)
 
 

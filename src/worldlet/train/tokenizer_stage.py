@@ -7,7 +7,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from worldlet.data.clips import FrameTable
 from worldlet.tokenizer import Tokenizer, TokenizerConfig
@@ -83,7 +82,11 @@ class TokenizerStage:
         error = (made.float() - frames) ** 2
         pixels = (error * weights).sum() / weights.sum() / 3
         loss = pixels * 100 + 0.25 * commitment
-        return loss, {"pixels": float(pixels.detach()), "commitment": float(commitment.detach()), "codes": len(tokens.unique())}
+        return loss, {
+            "pixels": float(pixels.detach()),
+            "commitment": float(commitment.detach()),
+            "codes": len(tokens.unique()),
+        }
 
     def after_step(self, step: int) -> None:
         """Now and then, while it is early, give dead codes to the worst-served latents."""
@@ -111,7 +114,12 @@ class TokenizerStage:
             weighted, weight = weighted + (error * weights).sum().item(), weight + weights.sum().item()
             used |= set(tokens.unique().tolist())
         decibel = lambda s, n: float(-10 * np.log10(max(s / max(n, 1), 1e-10)))  # noqa: E731
-        return {"loss": weighted / weight, "psnr_db": decibel(squares, count), "hero_psnr_db": decibel(hero_squares, hero_pixels), "codes": len(used)}
+        return {
+            "loss": weighted / weight,
+            "psnr_db": decibel(squares, count),
+            "hero_psnr_db": decibel(hero_squares, hero_pixels),
+            "codes": len(used),
+        }
 
     def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
         """Held-out frames over their reconstructions."""
@@ -150,4 +158,8 @@ class TokenizerStage:
         return corner[0], corner[1]
 
     def _weights(self, hero_BHW: Tensor, moving_BHW: Tensor) -> Tensor:
-        return 1 + self.config.hero_weight * hero_BHW.float() + self.config.moving_weight * (moving_BHW & ~hero_BHW).float()
+        return (
+            1
+            + self.config.hero_weight * hero_BHW.float()
+            + self.config.moving_weight * (moving_BHW & ~hero_BHW).float()
+        )
