@@ -1,19 +1,22 @@
-"""Pixel art of the platformer: tiles of 8x8 pixels, hero and enemy sprites, six themes. All of it is drawn here."""
+"""Tiles of 8x8 pixels, hero and enemy sprites, six themes: the letters of `pixels` as pictures."""
 
 from functools import lru_cache
 
 import numpy as np
 
+from worldlet.games.platformer import pixels
+
 THEMES = ("grass", "desert", "snow", "cave", "night", "lava")
-TILE = 8
+TILE = 8  # pixels
 HERO_WIDTH, HERO_HEIGHT = 12, 16
 ENEMY_WIDTH, ENEMY_HEIGHT = 8, 8
 STAFF_REACH = 8  # pixels that the swung staff sticks out in front of the hero's box
 
-# What a tile is to the rules, by tile name.
+# How many a chunk of the level chooses from; each has a buried thing that shows it.
 SHAPES, FURNISHINGS = 8, 4
-SKY = ("sky_high", "sky_haze", "sky", "decor_high", "decor_low", "sun_00", "sun_01", "sun_10", "sun_11")
-SOLID = (
+
+SKY_TILES = ("sky_high", "sky_haze", "sky", "decor_high", "decor_low", "sun_00", "sun_01", "sun_10", "sun_11")
+GROUND_TILES = (
     *(f"{part}_{parity}" for part in ("top", "fill") for parity in (0, 1)),
     "top_left",
     "top_right",
@@ -22,164 +25,68 @@ SOLID = (
     *(f"shape_{i}" for i in range(SHAPES)),
     *(f"furnishing_{i}" for i in range(FURNISHINGS)),
 )
-TILES = (*SKY, *SOLID, "platform", "coin", "spike", "pit")
+TILES = (*SKY_TILES, *GROUND_TILES, "platform", "coin", "spike", "pit")
 TILE_ID = {name: i for i, name in enumerate(TILES)}
+
+# What a tile is to the rules.
 KINDS = ("sky", "ground", "platform", "coin", "spike", "pit")
-KIND_OF_TILE = np.array([0] * len(SKY) + [1] * len(SOLID) + [2, 3, 4, 5], dtype=np.uint8)
-
-_COLOURS: dict[str, dict[str, tuple[int, int, int]]] = {
-    "grass": {"h": (92, 172, 240), "l": (148, 208, 252), "d": (238, 250, 255), "u": (255, 226, 92), "0": (146, 92, 52), "1": (116, 70, 40),
-              "2": (172, 116, 68), "3": (84, 50, 30), "t": (88, 190, 60), "T": (48, 140, 44), "p": (206, 150, 84), "P": (140, 92, 46), "q": (48, 116, 216), "Q": (132, 188, 250)},
-    "desert": {"h": (240, 176, 104), "l": (252, 216, 156), "d": (255, 240, 208), "u": (255, 250, 180), "0": (212, 160, 88), "1": (184, 130, 66),
-               "2": (234, 188, 116), "3": (148, 100, 50), "t": (248, 220, 140), "T": (214, 176, 92), "p": (170, 112, 72), "P": (112, 70, 44), "q": (128, 84, 44), "Q": (172, 124, 66)},
-    "snow": {"h": (160, 196, 224), "l": (206, 226, 240), "d": (255, 255, 255), "u": (255, 248, 220), "0": (112, 140, 176), "1": (86, 112, 150),
-             "2": (142, 170, 200), "3": (64, 86, 120), "t": (250, 252, 255), "T": (196, 216, 236), "p": (150, 206, 236), "P": (88, 146, 190), "q": (28, 70, 130), "Q": (92, 150, 206)},
-    "cave": {"h": (26, 28, 38), "l": (44, 46, 60), "d": (92, 92, 108), "u": (96, 220, 200), "0": (100, 96, 100), "1": (76, 72, 78),
-             "2": (126, 122, 124), "3": (52, 50, 56), "t": (150, 144, 140), "T": (112, 106, 106), "p": (136, 104, 76), "P": (86, 62, 44), "q": (10, 10, 16), "Q": (30, 110, 104)},
-    "night": {"h": (16, 20, 60), "l": (36, 44, 100), "d": (250, 244, 200), "u": (236, 236, 220), "0": (58, 66, 92), "1": (42, 48, 72),
-              "2": (78, 88, 116), "3": (28, 32, 52), "t": (52, 132, 112), "T": (32, 92, 86), "p": (112, 96, 140), "P": (68, 58, 96), "q": (10, 12, 30), "Q": (60, 80, 160)},
-    "lava": {"h": (62, 20, 24), "l": (104, 34, 30), "d": (60, 50, 52), "u": (255, 150, 60), "0": (66, 56, 60), "1": (48, 40, 44),
-             "2": (90, 76, 78), "3": (30, 24, 28), "t": (140, 120, 116), "T": (100, 84, 84), "p": (150, 136, 130), "P": (96, 84, 82), "q": (250, 110, 20), "Q": (255, 214, 80)},
-}  # fmt: skip
-# Colours that no theme changes: coins, spikes, gems, hero, enemy.
-_SHARED = {
-    "k": (24, 20, 28), "w": (255, 255, 255), "y": (255, 204, 40), "Y": (196, 132, 16), "g": (190, 196, 204), "G": (120, 126, 138),
-    "r": (232, 40, 96), "R": (160, 20, 64), "s": (252, 200, 160), "b": (40, 96, 220), "B": (24, 60, 156), "n": (92, 52, 28), "e": (150, 60, 214), "E": (98, 30, 150),
-    "c": (60, 220, 230), "m": (250, 120, 200), "o": (250, 140, 40), "v": (120, 230, 90),
-}  # fmt: skip
-
-_FILLS = {  # two textures a theme, laid out as a chequerboard
-    "grass": ("00000000 00200010 00000000 01000020 00001000 00000000 02000010 00000000", "00000000 01000200 00010000 00000000 00200001 01000000 00000200 00000000"),
-    "desert": ("22222222 00000000 00000000 11111111 00000000 02000000 00000000 11111111", "22222222 00000000 00002000 11111111 00000000 00000000 00000000 11111111"),
-    "snow": ("00000000 00002200 00022000 00000000 00000000 02200000 22000000 00000000", "00000000 01100000 00110000 00000000 00000110 00000011 00000000 00000000"),
-    "cave": ("22222223 20000003 20000003 20000003 20000003 20000003 21111113 33333333", "22222223 20000003 20010003 20000003 20000103 20000003 21111113 33333333"),
-    "night": ("00000000 22222220 10001110 10001110 00000000 22202222 11101000 11101000", "00000000 22202222 11101000 11101000 00000000 22222220 10001110 10001110"),
-    "lava": ("00000000 00Q00000 00q11000 01110000 00000000 00000110 00001Q00 00000q00", "00000000 00011000 00000110 00000000 0Q000000 0q110000 00000000 00000000"),
-}  # fmt: skip
-_TOPS = {
-    "grass": "tttttttt tttttttt TtTttTtT 0T0TT0T0 00000000 00200010 00000000 01000020",
-    "desert": "tttttttt tttttttt tttTTttt TTT00TTT 00000000 02000000 00000000 11111111",
-    "snow": "tttttttt tttttttt tttttttt TttTTttT 0TT00TT0 00000000 00002200 00022000",
-    "cave": "tttttttt TtTTtTTT TTTTTTTT 20000003 20000003 20000003 21111113 33333333",
-    "night": "tttttttt tTttTttT TTTTTTTT 3T33T3T3 00000000 22222220 10001110 10001110",
-    "lava": "tttttttt tTTttTTt TTTTTTTT q0Qq0qqQ 00q000q0 00000000 00011000 00000000",
-}
-_DECOR_HIGH = {  # small things high in the sky, one tile each
-    "grass": "...dd... .dddddd. dddddddd dddddddd .dddddd. ........ ........ ........",
-    "desert": "........ ..k...k. .k.k.k.k ........ ........ ........ ........ ........",
-    "snow": "........ .dd..dd. dddddddd .dddddd. ........ ...d.... ......d. .d......",
-    "cave": "dddddddd .dddddd. .dddddd. ..dddd.. ..dddd.. ...dd... ...dd... ....d...",
-    "night": "........ ...d.... ..ddd... ...d.... ........ .....d.. ........ .d......",
-    "lava": "..dddd.. .dddddd. ddddddd. .ddddddd ..dddd.. ........ .Q...... ....Q...",
-}
-_DECOR_LOW = {
-    "grass": "........ ..dddd.. .dddddd. dddddddd ........ ........ ........ ........",
-    "desert": "........ ........ .dddddd. ...dddd. ........ ........ ........ ........",
-    "snow": "........ ....d... .d...... ......d. ..d..... .....d.. d....... ...d....",
-    "cave": "........ .u...... ....... ....u... ........ ........ ......u. ........",
-    "night": "........ ........ .d....d. ........ ....d... ........ ..d..... ........",
-    "lava": "........ .Q...... .....q.. ........ ..q..... ......Q. ........ ...Q....",
-}
-_SUN = {"round": ".....uuuuuu..... ...uuuuuuuuuu... ..uuuuuuuuuuuu.. .uuuuuuuuuuuuuu. .uuuuuuuuuuuuuu. uuuuuuuuuuuuuuuu uuuuuuuuuuuuuuuu uuuuuuuuuuuuuuuu",
-        "moon": ".....uuuuu...... ...uuuuuu....... ..uuuuu......... .uuuuu.......... .uuuu........... uuuuu........... uuuuu........... uuuuu..........."}  # fmt: skip
-_BURIED = (  # what lies one tile under the surface where a chunk of the level begins; it tells what comes
-    "........ ..cc.... .cwcc... .cccc... ..cc.... ........ ........ ........",
-    "........ .....mm. ....mwmm ....mmmm .....mm. ........ ........ ........",
-    "........ ........ ..ww..ww ..wwwwww ....ww.. ..wwwwww ..ww..ww ........",
-    "..kkkk.. .kwwwwk. .kwkwkwk .kwwwwwk ..kwwwk. ..kwkwk. ...kkk.. ........",
-    "........ ...vv... ..vwvv.. .vvvvvv. ..vvvv.. ...vv... ........ ........",
-    "........ .oooooo. .owooko. .ooooko. .oooooo. .kkkkkk. ........ ........",
-    "........ .gggggg. .gkkkkg. .gkwwkg. .gkwwkg. .gkkkkg. .gggggg. ........",
-    "..y..... .yyy.... yyyyy... .yyy.... ..y..y.. ....yyy. .....y.. ........",
-    "........ ........ ........ ......kk ....kk.. ..kk.... kk...... ........",
-    "........ .yyy.... .ywy.... .yyy.... ....yyy. ....ywy. ....yyy. ........",
-    "........ eeeeee.. ewkewke. eeeeeee. eeeeeee. e.e.e.e. ........ ........",
-    "........ ...gg... ...gg... ..gggg.. ..gggg.. .gggggg. .gggggg. ........",
+SKY, GROUND, PLATFORM, COIN, SPIKE, PIT = range(len(KINDS))
+KIND_OF_TILE = np.array(
+    [SKY] * len(SKY_TILES) + [GROUND] * len(GROUND_TILES) + [PLATFORM, COIN, SPIKE, PIT], dtype=np.uint8
 )
-_PLATFORM = "PPPPPPPP pppppppp pppppppp pPppppPp PPPPPPPP .PP..PP. ........ ........"
-_COIN = "........ ..yyyy.. .ywyyyY. .ywyYyY. .ywyYyY. .yyyyYY. ..YYYY.. ........"
-_SPIKE = "........ ...g.... ...g...g ..gg..gg ..gG..gG .ggG.ggG .gGG.gGG gggGgggG"
-_PIT = "........ ........ QQ..QQ.. qqQQqqQQ qqqqqqqq qqqqqqqq qqqqqqqq qqqqqqqq"
-
-_HERO = {
-    "idle": ("....rrrrr... ...rrrrrrr.. ..rrrrrrrrr. ..rRssssss.. ..Rsswkswk.. ..Rssssssss. ...sssssss.. ..yyyyyyyy..",
-             ".ybbbbbbbb.. .ybbbbbbbbs. .sbbbbbbbbs. ..bbbbbbbb.. ..BBBBBBBB.. ..BBB..BBB.. ..nnn..nnn.. ..nnnn.nnnn."),
-    "run_0": ("....rrrrr... ...rrrrrrr.. ..rrrrrrrrr. ..rRssssss.. ..Rsswkswk.. ..Rssssssss. ...sssssss.. .yyyyyyyyy..",
-              "yybbbbbbbbs. y.bbbbbbbbss .sbbbbbbbb.. .sbbbbbbbb.. ..BBBBBBBBB. .BBBB..BBBB. nnn.....nnnn nn.......nnn"),
-    "run_1": ("....rrrrr... ...rrrrrrr.. ..rrrrrrrrr. ..rRssssss.. ..Rsswkswk.. ..Rssssssss. ...sssssss.. .yyyyyyyyy..",
-              ".ybbbbbbbb.. ..bbbbsbbb.. ..bbbssbbb.. ..bbbbbbbb.. ...BBBBBB... ...BBBBB.... ...nnnnn.... ...nnnnnn..."),
-    "jump": ("....rrrrr... ...rrrrrrr.. ..rrrrrrrrr. ..rRssssss.s ..Rsswkswkss ..Rssssssss. ...sssssss.. .yyyyyyyy...",
-             "y.bbbbbbbb.. s.bbbbbbbb.. ssbbbbbbbb.. ..bbbbbbbb.. .BBBBBBBBB.. .BBBB.BBBBn. .nn....nnnn. ..n....nn..."),
-    "fall": ("y...rrrrr... .y.rrrrrrr.. ..rrrrrrrrr. s.rRssssss.s ssRsswwswwss ..Rsswkswk.. ...sssssss.. ..yyyyyyyy..",
-             "..bbbbbbbb.. ..bbbbbbbb.. ..bbbbbbbb.. ..bbbbbbbb.. ..BBBBBBBB.. .BBB..BBB... .nn...nnnn.. .nnn..nn...."),
-    "crouch": ("............ ............ ............ ............ ............ ............ ....rrrrr... ...rrrrrrr..",
-               "..rrrrrrrrr. ..rRssssss.. ..Rsswkswk.. ..Rssssssss. .yyyyyyyyy.. .sbbbbbbbbs. .BBBBBBBBBB. .nnnnn.nnnnn"),
-    "dead": ("............ ............ ...rrrrrr... ..rrrrrrrr.. ..rRssssss.. ..Rskskksk.. ..Rsksskss.. ..Rkskksks..",
-             "...ssssss... .yyyyyyyyyy. sbbbbbbbbbbs sbbbbbbbbbbs ..bbbbbbbb.. ..BBBBBBBB.. ..BB....BB.. .nnn....nnn."),
-    "puff": ("............ ............ ...w....w... ....w..w.... .w..gggg..w. ..wggwwgg... ..ggwwwwgg.. .wgwwwwwwg..",
-             ".wgwwwwwwgw. ..ggwwwwgg.. ..wggwwgg.w. .w..gggg.... ....w..w..w. ...w....w... ............ ............"),
-}  # fmt: skip
-_SWING = ("....rrrrr........... ...rrrrrrr.......... ..rrrrrrrrr......... ..rRssssss.......... ..Rsswkswk.......... ..Rssssssss......... ...sssssss.......... .yyyyyyyyy........ww",
-          "yybbbbbbbbbss....www .y.bbbbbbbbsnnnnnnww ...bbbbbbb.....nnnww ..bbbbbbbb.......www ..BBBBBBBB........ww .BBBB..BBBB......... .nnn....nnn......... .nnnn...nnnn........")  # fmt: skip
-_ENEMY = (
-    "..eeee.. .eeeeee. ewkeewke ewkeewke eeeeeeee EeeEEeeE EEEEEEEE .k....k.",
-    "........ ..eeee.. .eeeeee. ewkeewke ewkeewke EeeEEeeE EEEEEEEE ..k..k..",
-)
-_ENEMY_PUFF = "w..w..w. ..g..g.. .g.ww.g. w.wwww.w ..wwww.. .g.ww.g. ..g..g.. w..w..w."
 
 HERO_SPRITES = ("idle", "run_0", "run_1", "jump", "fall", "crouch", "swing", "dead", "puff")
 ENEMY_SPRITES = ("enemy_0", "enemy_1", "enemy_puff")
 
 
-def _draw(rows: str, colours: dict[str, tuple[int, int, int]]) -> np.ndarray:
-    """RGBA picture from space-separated rows of colour letters; a dot is transparent."""
-    lines = [row.ljust(max(map(len, rows.split())), ".") for row in rows.split()]
-    return np.array(
-        [[(*colours[c], 255) if c != "." else (0, 0, 0, 0) for c in line] for line in lines], dtype=np.uint8
-    )
-
-
-def _over(picture_HWA: np.ndarray, ground_HWC: np.ndarray) -> np.ndarray:
-    return np.where(picture_HWA[..., 3:] > 0, picture_HWA[..., :3], ground_HWC)
-
-
 @lru_cache
 def tileset(theme: str) -> dict[str, np.ndarray]:
-    """Every tile of a theme as it appears on the screen: uint8 (8, 8, 3) by name (`TILES`)."""
-    colours = _SHARED | _COLOURS[theme]
-    high, low = (np.broadcast_to(np.uint8(colours[c]), (TILE, TILE, 3)) for c in "hl")
-    haze = np.where((np.indices((TILE, TILE)).sum(0) % 2 == 0)[..., None], high, low)
-    round_or_moon = "moon" if theme in ("night", "cave") else "round"
-    sun = _draw(_SUN[round_or_moon], colours)
-    sun = np.concatenate([sun, sun[::-1]])
-    fills = [_draw(rows, colours)[..., :3] for rows in _FILLS[theme]]
-    tops = [_draw(_TOPS[theme], colours)[..., :3], _draw(_TOPS[theme], colours)[:, ::-1, :3]]
-    left, right = (np.arange(TILE) == edge for edge in (0, TILE - 1))
+    """Every tile of a theme as it appears on the screen, over the sky: uint8 (8, 8, 3) by name, in order of `TILES`.
 
-    def edged(tile: np.ndarray, edge: np.ndarray) -> np.ndarray:
-        return np.where(edge[None, :, None], np.uint8(colours["3"]), tile)
+    Raises:
+        ValueError: on an unknown theme.
+    """
+    check_theme(theme)
+    colours = pixels.SHARED_COLOURS | pixels.THEME_COLOURS[theme]
+    high, low = (np.broadcast_to(np.array(colours[c], dtype=np.uint8), (TILE, TILE, 3)) for c in "hl")
+    haze = np.where((np.indices((TILE, TILE)).sum(0) % 2 == 0)[..., None], high, low)
+    sun = _draw(pixels.SUNS["moon" if theme in ("night", "cave") else "round"], colours)
+    sun = np.concatenate([sun, sun[::-1]])
+    fills = [_draw(rows, colours)[..., :3] for rows in pixels.FILLS[theme]]
+    top = _draw(pixels.TOPS[theme], colours)[..., :3]
+    tops = [top, top[:, ::-1]]
+    buried = [_draw(rows, colours) for rows in pixels.BURIED]
+
+    def edged(tile: np.ndarray, column: int) -> np.ndarray:
+        tile = tile.copy()
+        tile[:, column] = colours["3"]
+        return tile
 
     tiles = {
         "sky_high": high,
         "sky_haze": haze,
         "sky": low,
-        "decor_high": _over(_draw(_DECOR_HIGH[theme], colours), high),
-        "decor_low": _over(_draw(_DECOR_LOW[theme], colours), low),
-        **{f"sun_{r}{c}": _over(sun[r * 8 : r * 8 + 8, c * 8 : c * 8 + 8], high) for r in (0, 1) for c in (0, 1)},
+        "decor_high": _over(_draw(pixels.DECOR_HIGH[theme], colours), high),
+        "decor_low": _over(_draw(pixels.DECOR_LOW[theme], colours), low),
+        **{
+            f"sun_{r}{c}": _over(sun[r * TILE : (r + 1) * TILE, c * TILE : (c + 1) * TILE], high)
+            for r in (0, 1)
+            for c in (0, 1)
+        },
         "top_0": tops[0],
         "top_1": tops[1],
         "fill_0": fills[0],
         "fill_1": fills[1],
-        "top_left": edged(tops[0], left),
-        "top_right": edged(tops[1], right),
-        "side_left": edged(fills[0], left),
-        "side_right": edged(fills[1], right),
-        **{f"shape_{i}": _over(_draw(_BURIED[i], colours), fills[0]) for i in range(SHAPES)},
-        **{f"furnishing_{i}": _over(_draw(_BURIED[SHAPES + i], colours), fills[1]) for i in range(FURNISHINGS)},
-        "platform": _over(_draw(_PLATFORM, colours), low),
-        "coin": _over(_draw(_COIN, colours), low),
-        "spike": _over(_draw(_SPIKE, colours), low),
-        "pit": _over(_draw(_PIT, colours), low),
+        "top_left": edged(tops[0], 0),
+        "top_right": edged(tops[1], TILE - 1),
+        "side_left": edged(fills[0], 0),
+        "side_right": edged(fills[1], TILE - 1),
+        **{f"shape_{i}": _over(buried[i], fills[0]) for i in range(SHAPES)},
+        **{f"furnishing_{i}": _over(buried[SHAPES + i], fills[1]) for i in range(FURNISHINGS)},
+        "platform": _over(_draw(pixels.PLATFORM, colours), low),
+        "coin": _over(_draw(pixels.COIN, colours), low),
+        "spike": _over(_draw(pixels.SPIKE, colours), low),
+        "pit": _over(_draw(pixels.PIT, colours), low),
     }
     assert tuple(tiles) == TILES
     return {name: np.ascontiguousarray(tile) for name, tile in tiles.items()}
@@ -193,18 +100,33 @@ def atlas(theme: str) -> np.ndarray:
 
 @lru_cache
 def sprites(theme: str) -> dict[str, np.ndarray]:
-    """Hero and enemy pictures facing right, uint8 RGBA (h, w, 4) by name; the same in every theme. `swing` is wider than the hero's box: the staff sticks out in front."""
-    assert theme in THEMES
-    pictures = {name: _draw(" ".join(rows), _SHARED) for name, rows in _HERO.items()}
-    pictures["swing"] = _draw(" ".join(_SWING), _SHARED)
-    pictures |= {
-        "enemy_0": _draw(_ENEMY[0], _SHARED),
-        "enemy_1": _draw(_ENEMY[1], _SHARED),
-        "enemy_puff": _draw(_ENEMY_PUFF, _SHARED),
-    }
-    for name in HERO_SPRITES:
-        assert pictures[name].shape[:2] == (HERO_HEIGHT, HERO_WIDTH + (STAFF_REACH if name == "swing" else 0)), (
-            name,
-            pictures[name].shape,
-        )
+    """Hero and enemy pictures facing right: uint8 RGBA (h, w, 4) by name, alpha 0 or 255; the same in every theme.
+
+    Hero pictures are 16 high and 12 wide, but `swing` is 8 wider: the staff sticks out in front. Enemies are 8x8.
+
+    Raises:
+        ValueError: on an unknown theme.
+    """
+    check_theme(theme)
+    pictures = {name: _draw(rows, pixels.SHARED_COLOURS) for name, rows in (pixels.HERO | pixels.ENEMY).items()}
+    assert set(pictures) == {*HERO_SPRITES, *ENEMY_SPRITES}
     return pictures
+
+
+def check_theme(theme: str) -> None:
+    """Raise ValueError unless there is such a theme."""
+    if theme not in THEMES:
+        raise ValueError(f"unknown theme {theme!r}: choose from {', '.join(THEMES)}")
+
+
+def _draw(text: str, colours: dict[str, pixels.Colour]) -> np.ndarray:
+    """RGBA picture, uint8 (h, w, 4), from space-separated rows of colour letters; a dot, or nothing, is transparent."""
+    rows = text.split()
+    width = max(map(len, rows))
+    picture = [[(*colours[c], 255) if c != "." else (0, 0, 0, 0) for c in row.ljust(width, ".")] for row in rows]
+    return np.array(picture, dtype=np.uint8)
+
+
+def _over(picture_HWA: np.ndarray, ground_HWC: np.ndarray) -> np.ndarray:
+    """A picture with its transparent pixels filled from what lies behind it."""
+    return np.where(picture_HWA[..., 3:] > 0, picture_HWA[..., :3], ground_HWC)

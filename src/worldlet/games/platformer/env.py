@@ -1,24 +1,15 @@
-"""The platformer as a Gymnasium environment, alone and in numbers."""
+"""The platformer as a Gymnasium environment: the screen, the ground truth, the reward."""
 
+import operator
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
-from gymnasium.vector.utils import batch_space
 
-from worldlet.games.platformer.art import (
-    ENEMY_HEIGHT,
-    ENEMY_WIDTH,
-    HERO_HEIGHT,
-    HERO_WIDTH,
-    THEMES,
-    TILE,
-    TILE_ID,
-    atlas,
-    sprites,
-)
-from worldlet.games.platformer.rules import ACTION_NAMES, SCREEN, Game, caption, hero_sprite
+from worldlet.games.platformer.art import ENEMY_WIDTH, HERO_WIDTH, THEMES, TILE, TILE_ID, atlas, check_theme, sprites
+from worldlet.games.platformer.caption import caption
+from worldlet.games.platformer.rules import ACTION_NAMES, COLUMNS, SCREEN, Game, hero_sprite
 
 KEY_BINDINGS = {
     "up": [["KeyW"], ["ArrowUp"], ["Space"]],
@@ -84,26 +75,55 @@ def ground_truth(game: Game, hero: np.ndarray, moving: np.ndarray) -> dict[str, 
         "stomps": game.stomps,
         "events": game.events,
         "level_seed": game.level.seed,
-        "columns": game.camera // TILE + SCREEN // TILE,
+        "columns": game.camera // TILE + COLUMNS,
         "terrain": dict(game.terrain),
     }
 
 
-def _checked_themes(themes: tuple[str, ...] | None) -> tuple[str, ...]:
-    unknown = set(themes or ()) - set(THEMES)
-    if unknown:
-        raise ValueError(f"unknown theme {sorted(unknown)[0]!r}: choose from {', '.join(THEMES)}")
+def play(game: Game, action: Any) -> float:
+    """Advance a game by one frame and return the reward: new distance in tiles, plus 1 a coin, less 5 a death.
+
+    Raises:
+        ValueError: if the action is not a whole number from 0 to 7.
+    """
+    index = whole_number(action, "action")
+    if not 0 <= index < len(ACTION_NAMES):
+        names = ", ".join(ACTION_NAMES)
+        raise ValueError(f"action {index} is out of range: use 0 to {len(ACTION_NAMES) - 1} ({names})")
+    before = game.distance
+    game.step(index)
+    return (game.distance - before) / TILE + game.events.count("coin") - 5.0 * game.events.count("death")
+
+
+def whole_number(value: Any, name: str, least: int | None = None) -> int:
+    """The value as an int; ValueError unless it is a whole number, and at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}: use a whole number") from None
+    if least is not None and number < least:
+        raise ValueError(f"{name} is {number}: use a whole number from {least} up")
+    return number
+
+
+def checked_themes(themes: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The themes to choose from, all of them if None; ValueError on an unknown one."""
+    if isinstance(themes, str):
+        raise ValueError(f"themes is {themes!r}: use a list of names, such as [{themes!r}]")
+    for theme in themes or ():
+        check_theme(theme)
     return tuple(themes or THEMES)
 
 
-class PlatformerEnv(gymnasium.Env[np.ndarray, int]):
+class PlatformerEnv(gymnasium.Env[np.ndarray, np.int64]):
     """Run, jump, crouch and swing through an endless level made from the seed.
 
-    Observations are uint8 (128 * scale, 128 * scale, 3), actions `Discrete(8)` named in `metadata["action_names"]`. The reward is the new distance in tiles,
-    plus one a coin, less five a death. An episode never ends by itself. `info` carries ground truth (docs/contracts.md).
+    Observations are uint8 (128 * scale, 128 * scale, 3), actions `Discrete(8)` named in `metadata["action_names"]`. The
+    reward is the new distance in tiles, plus 1 a coin, less 5 a death. An episode never ends by itself. `info` carries
+    ground truth (docs/contracts.md). `themes` limits what the level's seed chooses from.
 
     Raises:
-        ValueError: on a scale below 1 or an unknown theme.
+        ValueError: on a scale below 1, an unknown theme or another render mode than "rgb_array".
     """
 
     metadata = {
@@ -112,87 +132,54 @@ class PlatformerEnv(gymnasium.Env[np.ndarray, int]):
         "action_names": ACTION_NAMES,
         "key_bindings": KEY_BINDINGS,
         "themes": THEMES,
-    }  # noqa: RUF012
+    }
 
     def __init__(self, scale: int = 1, themes: tuple[str, ...] | None = None, render_mode: str | None = None):
-        if scale < 1:
-            raise ValueError(f"scale is {scale}: use a whole number from 1 up")
-        self.scale, self.themes, self.render_mode = scale, _checked_themes(themes), render_mode
-        self.observation_space = Box(0, 255, (SCREEN * scale, SCREEN * scale, 3), np.uint8)
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode is {render_mode!r}: use 'rgb_array' or None")
+        self.scale, self.themes, self.render_mode = (
+            whole_number(scale, "scale", 1),
+            checked_themes(themes),
+            render_mode,
+        )
+        self.observation_space = Box(0, 255, (SCREEN * self.scale, SCREEN * self.scale, 3), np.uint8)
         self.action_space = Discrete(len(ACTION_NAMES))
         self.game: Game | None = None
-        self._frame = np.zeros(self.observation_space.shape, dtype=np.uint8)
+        self._frame = np.zeros((SCREEN * self.scale, SCREEN * self.scale, 3), dtype=np.uint8)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin the level of `seed` (a random one without)."""
-        super().reset(seed=seed)
-        level_seed = int(self.np_random.integers(2**31)) if seed is None else seed
-        self.game = Game(level_seed, self.themes)
-        return self._show()
+        """Begin the level of `seed` (0 or more), or without one a level that the environment's generator draws.
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Play one frame (1/30 s)."""
+        Raises:
+            ValueError: on a negative or fractional seed.
+        """
+        seed = None if seed is None else whole_number(seed, "seed", 0)
+        super().reset(seed=seed)
+        self.game = Game(int(self.np_random.integers(2**31)) if seed is None else seed, self.themes)
+        return self._show(self.game)
+
+    def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Play one frame (1/30 s): the frame returned is the first that the action shows in.
+
+        Raises:
+            ValueError: before the first reset, or on an action that is not 0 to 7.
+        """
         if self.game is None:
             raise ValueError("call reset before step")
-        if not 0 <= int(action) < len(ACTION_NAMES):
-            raise ValueError(
-                f"action {action} is out of range: use 0 to {len(ACTION_NAMES) - 1} ({', '.join(ACTION_NAMES)})"
-            )
-        game = self.game
-        before = game.distance
-        game.step(int(action))
-        reward = (game.distance - before) / TILE + game.events.count("coin") - 5.0 * game.events.count("death")
-        frame, info = self._show()
+        reward = play(self.game, action)
+        frame, info = self._show(self.game)
         return frame, reward, False, False, info
 
     def render(self) -> np.ndarray | None:
-        """The frame now shown, if `render_mode` is "rgb_array"."""
+        """The frame now shown, a copy, if `render_mode` is "rgb_array"."""
         return self._frame.copy() if self.render_mode == "rgb_array" else None
 
-    def _show(self) -> tuple[np.ndarray, dict[str, Any]]:
-        assert self.game is not None
-        frame, hero, moving = draw(self.game)
+    def _show(self, game: Game) -> tuple[np.ndarray, dict[str, Any]]:
+        """The observation and the `info` of the frame now shown, at scale."""
+        frame, hero, moving = draw(game)
         if self.scale > 1:
             frame, hero, moving = (a.repeat(self.scale, 0).repeat(self.scale, 1) for a in (frame, hero, moving))
         self._frame = frame
-        return frame.copy() if self.render_mode else frame, ground_truth(self.game, hero, moving)
-
-
-class PlatformerVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """Many levels side by side without the cost of `info`: observations uint8 (num_envs, 128, 128, 3). Environment i plays level `seed + i`."""
-
-    metadata = PlatformerEnv.metadata | {"autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP}
-
-    def __init__(self, num_envs: int, themes: tuple[str, ...] | None = None):
-        self.num_envs, self.themes = num_envs, _checked_themes(themes)
-        self.single_observation_space = Box(0, 255, (SCREEN, SCREEN, 3), np.uint8)
-        self.single_action_space = Discrete(len(ACTION_NAMES))
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self.games: list[Game] = []
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin `num_envs` levels."""
-        super().reset(seed=seed)
-        first = int(self.np_random.integers(2**31)) if seed is None else seed
-        self.games = [Game(first + i, self.themes) for i in range(self.num_envs)]
-        return self._frames(), {}
-
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Play one frame in every level."""
-        if len(actions) != self.num_envs:
-            raise ValueError(f"got {len(actions)} actions for {self.num_envs} environments")
-        rewards = np.zeros(self.num_envs)
-        for i, (game, action) in enumerate(zip(self.games, actions, strict=True)):
-            before = game.distance
-            game.step(int(action))
-            rewards[i] = (game.distance - before) / TILE + game.events.count("coin") - 5.0 * game.events.count("death")
-        never = np.zeros(self.num_envs, dtype=bool)
-        return self._frames(), rewards, never, never.copy(), {}
-
-    def _frames(self) -> np.ndarray:
-        return np.stack([draw(game)[0] for game in self.games])
+        return frame.copy() if self.render_mode else frame, ground_truth(game, hero, moving)

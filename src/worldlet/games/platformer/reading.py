@@ -5,7 +5,9 @@ The same reader judges real and dreamed frames, and gives a scripted player the 
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
+import gymnasium
 import numpy as np
 
 from worldlet.games.platformer.art import (
@@ -25,36 +27,46 @@ from worldlet.games.platformer.rules import COLUMNS, SCREEN, hero_sprite
 HERO_ERROR = 2500.0  # mean squared error a colour value (0..255) over the hero's pixels up to which he counts as found
 _HOOD, _BODY = np.array([(232, 40, 96), (40, 96, 220)], dtype=np.int32)
 _ENEMY = np.array((150, 60, 214), dtype=np.int32)
-_NEAR = 48**2  # squared colour distance
+_WHITE = np.array((255, 255, 255), dtype=np.int32)
+_NEAR, _NEARLY_WHITE = 48**2, 20**2  # squared colour distances
+_FEWEST_SPOTS, _FEWEST_ENEMY_SPOTS = 12, 10  # pixels of his colours without which nobody is looked for
 _MARGIN = 24  # pixels around the screen, so that a hero who is partly outside is found
 
 
 @dataclass(frozen=True)
 class HeroReading:
-    """Where the hero's 12x16 box is on the screen (pixels), what he does, and how well his picture fits (mean squared error, 0 is exact)."""
+    """Where the hero's 12x16 box is on the screen, what he does, and how well his picture fits."""
 
-    x: int
+    x: int  # screen pixels of the box's top left; a little below 0 or above 116 where he is partly outside
     y: int
-    pose: str
-    facing: int
-    error: float
+    pose: str  # as `hero_pose` in info
+    facing: int  # -1 or 1
+    error: float  # mean squared error of a colour value over his pixels; 0 is exact
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a frame shows: theme, kinds of tile uint8 (16, 16) (indices into `art.KINDS`), tile ids uint8 (16, 16), the hero or None, enemies' box corners."""
+    """What a frame shows."""
 
     theme: str
-    kinds: np.ndarray
-    tiles: np.ndarray
+    kinds: np.ndarray  # uint8 (16, 16), indices into `art.KINDS`
+    tiles: np.ndarray  # uint8 (16, 16), indices into `art.TILES`
     hero: HeroReading | None
-    enemies: tuple[tuple[int, int], ...]
+    enemies: tuple[tuple[int, int], ...]  # x, y of the 8x8 boxes on the screen, those knocked out left out
 
 
-def truth(env: PlatformerEnv) -> Reading:
-    """The reading of the frame an environment now shows, taken from its ground truth (quick)."""
-    game = env.unwrapped.game  # type: ignore[attr-defined]
-    assert game is not None
+def truth(env: gymnasium.Env[Any, Any]) -> Reading:
+    """The reading of the frame that a platformer, wrapped or not, now shows, taken from its ground truth (quick).
+
+    Raises:
+        ValueError: on another game, or before the first reset.
+    """
+    platformer = env.unwrapped
+    if not isinstance(platformer, PlatformerEnv):
+        raise ValueError(f"only worldlet/Platformer-v0 can be read this way, not {env}")
+    game = platformer.game
+    if game is None:
+        raise ValueError("call reset before reading the game")
     hero = HeroReading(game.x - game.camera, game.y, _pose(hero_sprite(game)), game.facing, 0.0)
     enemies = tuple((e.x - game.camera, e.y) for e in game.enemies if not e.puff)
     return Reading(game.theme, KIND_OF_TILE[game.grid], game.grid.copy(), hero, enemies)
@@ -97,7 +109,7 @@ def _hero_templates() -> list[tuple[str, int, np.ndarray, np.ndarray]]:
     """Sprite name, facing, colours float32 (16, 12, 3) and mask (16, 12) of everything the hero's box can show."""
     templates = []
     for name in HERO_SPRITES:
-        picture = sprites("grass")[name]
+        picture = sprites(THEMES[0])[name]  # the same in every theme
         for facing in (1, -1):
             boxed = picture[:, :HERO_WIDTH] if facing > 0 else picture[:, ::-1][:, -HERO_WIDTH:]
             templates.append((name, facing, boxed[..., :3].astype(np.float32), (boxed[..., 3] > 0).astype(np.float32)))
@@ -136,26 +148,23 @@ def _find_hero(frame: np.ndarray) -> HeroReading | None:
 
 
 def _hero_corners(frame: np.ndarray) -> np.ndarray:
-    """Even box corners (x, y) worth trying: those around hood-coloured pixels, or around white ones for the puff: int (n, 2)."""
+    """Box corners (x, y) to try, int (n, 2): even ones around pixels of hood and body, or white ones for the puff."""
     wide = frame.astype(np.int32)
     hood = ((wide - _HOOD) ** 2).sum(2) < _NEAR
     body = ((wide - _BODY) ** 2).sum(2) < _NEAR
     spots = hood | body
-    if spots.sum() < 12:
-        spots = ((wide - (255, 255, 255)) ** 2).sum(2) < 400
-    ys, xs = np.nonzero(spots)
-    if len(xs) < 12:
+    if spots.sum() < _FEWEST_SPOTS:
+        spots = ((wide - _WHITE) ** 2).sum(2) < _NEARLY_WHITE
+    if spots.sum() < _FEWEST_SPOTS:
         return np.zeros((0, 2), dtype=np.int64)
-    counts = np.zeros((SCREEN, SCREEN), dtype=np.int32)
-    counts[ys, xs] = 1
-    padded = np.pad(counts, HERO_HEIGHT)
+    padded = np.pad(spots.astype(np.int32), HERO_HEIGHT)
     total = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     corners_y = np.arange(-HERO_HEIGHT + 4, SCREEN - 2, 2)
     corners_x = np.arange(-4, SCREEN - 4, 2)
     y0, x0 = corners_y + HERO_HEIGHT, corners_x + HERO_HEIGHT
     inside = (total[np.ix_(y0 + HERO_HEIGHT, x0 + HERO_WIDTH)] - total[np.ix_(y0, x0 + HERO_WIDTH)]
               - total[np.ix_(y0 + HERO_HEIGHT, x0)] + total[np.ix_(y0, x0)])  # fmt: skip
-    keep = np.argwhere(inside >= max(12, inside.max() // 2))
+    keep = np.argwhere(inside >= max(_FEWEST_SPOTS, inside.max() // 2))
     return np.stack([corners_x[keep[:, 1]], corners_y[keep[:, 0]]], axis=1)
 
 
@@ -175,7 +184,7 @@ def _peaks(band: np.ndarray) -> list[int]:
     """Left edges of 8-pixel windows that hold the most of a colour, left to right, not overlapping."""
     sums = np.convolve(band, np.ones(TILE, dtype=np.int64), mode="valid")
     peaks = []
-    while sums.max() >= 10:
+    while sums.max() >= _FEWEST_ENEMY_SPOTS:
         x = int(sums.argmax())
         peaks.append(x)
         sums[max(0, x - TILE + 1) : x + TILE] = 0
@@ -183,13 +192,11 @@ def _peaks(band: np.ndarray) -> list[int]:
 
 
 def _is_enemy(cell: np.ndarray) -> bool:
-    """Whether an 8x8 cell looks more like an enemy than not (and is not the buried ghost, which has ground around it)."""
+    """Whether an 8x8 cell looks more like an enemy than not."""
+    assert cell.shape[:2] == (TILE, TILE)
     for name in ("enemy_0", "enemy_1"):
-        for picture in (sprites("grass")[name], sprites("grass")[name][:, ::-1]):
+        for picture in (sprites(THEMES[0])[name], sprites(THEMES[0])[name][:, ::-1]):
             solid = picture[..., 3] > 0
-            if (
-                cell.shape[:2] == solid.shape
-                and ((cell.astype(np.float32) - picture[..., :3])[solid] ** 2).mean() < HERO_ERROR
-            ):
+            if ((cell.astype(np.float32) - picture[..., :3])[solid] ** 2).mean() < HERO_ERROR:
                 return True
     return False

@@ -1,36 +1,43 @@
-"""The rules of the platformer in plain integers: what a frame's worth of time does to the hero, the enemies and the camera.
+"""The rules of the platformer in whole numbers: what one frame's time does to the hero, the enemies and the camera.
 
-Easy to dream and yet a game: whole-pixel speeds, heights and steps that return to the tile grid, animation that follows position, enemies that wake
-where they scroll into view, and a camera that slides in whole 16-pixel steps.
+Easy to dream and yet a game: whole-pixel speeds, heights and steps that return to the tile grid, animation that follows
+position, enemies that wake where they scroll into view, and a camera that slides in whole 16-pixel steps.
 """
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from worldlet.games.platformer.art import (
     ENEMY_HEIGHT,
     ENEMY_WIDTH,
+    GROUND,
     HERO_HEIGHT,
     HERO_WIDTH,
     KIND_OF_TILE,
+    PLATFORM,
     STAFF_REACH,
     THEMES,
     TILE,
     TILE_ID,
 )
-from worldlet.games.platformer.level import ROWS, Level
+from worldlet.games.platformer.level import CHUNK, ROWS, Level
 
 ACTION_NAMES = ("up", "down", "left", "right", "noop", "action", "left_up", "right_up")
+UP, DOWN, LEFT, RIGHT, NOOP, ACTION, LEFT_UP, RIGHT_UP = range(len(ACTION_NAMES))
+LEAPS, RIGHTWARD, LEFTWARD = (UP, LEFT_UP, RIGHT_UP), (RIGHT, RIGHT_UP), (LEFT, LEFT_UP)
+
 SCREEN = 128  # pixels, both ways
 COLUMNS = SCREEN // TILE
-RUN_SPEED = 2
+RUN_SPEED = 2  # pixels a frame
 FALLS = (-8, -8, -6, -6, -4, -4, -2, -2, 0, 0, 2, 2, 4, 4, 6)  # vertical speeds from the leap on; the last one lasts
-_APEX, _BOUNCE = 8, 2
-SLIDE_FROM, SLIDE_STEPS, SLIDE_STEP = 72, 3, 16  # the camera slides when the hero's box passes this screen x
-DEAD_FRAMES, PUFF_FRAMES, ENEMY_PUFF_FRAMES = 4, 4, 3
-_SKY, _SPIKE, _COIN = TILE_ID["sky"], TILE_ID["spike"], TILE_ID["coin"]
-_SOLID = (KIND_OF_TILE == 1) | (KIND_OF_TILE == 2)
+APEX = FALLS.index(0)  # where a fall begins that no leap came before
+_BOUNCE = 2  # where in the curve a stomp throws the hero
+_SLIDE_FROM, _SLIDE_STEPS, _SLIDE_STEP = 72, 3, 16  # past this screen x the camera slides: frames, pixels a frame
+_DEAD_FRAMES, _PUFF_FRAMES, _ENEMY_PUFF_FRAMES = 4, 4, 3
+_START_COLUMN = 2
+_CROUCH_HEIGHT = 8  # pixels that a crouching hero is lower
+
+_SKY_TILE, _SPIKE_TILE, _COIN_TILE = TILE_ID["sky"], TILE_ID["spike"], TILE_ID["coin"]
+_SOLID = (KIND_OF_TILE == GROUND) | (KIND_OF_TILE == PLATFORM)
 
 
 @dataclass
@@ -46,22 +53,26 @@ class Enemy:
 
 
 class Game:
-    """One run through one level. `step(action)` advances a frame; attributes are the ground truth of the frame now shown."""
+    """One run through one level: `step(action)` advances a frame, the attributes tell about the frame now shown.
+
+    Positions are world pixels of a box's top left, speeds pixels a frame.
+    """
 
     def __init__(self, seed: int, themes: tuple[str, ...] = THEMES):
         self.level = Level(seed, themes)
         self.theme = self.level.theme
         self.camera = 0
-        self.slide = 0
-        self.x, self.y = 16, self.level.surface(2) * TILE - HERO_HEIGHT
+        self.slide = 0  # steps that the camera has yet to slide
+        self.x = _START_COLUMN * TILE
+        self.y = self.level.surface(_START_COLUMN) * TILE - HERO_HEIGHT
         self.vx = self.vy = 0
         self.air = -1  # index into FALLS, -1 on the ground
         self.facing = 1
-        self.pose = "idle"
-        self.dying = 0
-        self.contacts = (True, False, False, False)
-        self.coins = self.deaths = self.stomps = self.distance = 0
-        self.distance = self.x
+        self.pose = "idle"  # or run, jump, fall, crouch, swing, dead, puff
+        self.dying = 0  # frames until the hero comes back to life
+        self.contacts = (True, False, False, False)  # ground, ceiling, left wall, right wall
+        self.coins = self.deaths = self.stomps = 0
+        self.distance = self.x  # the furthest x reached
         self.events: tuple[str, ...] = ()
         self.enemies: list[Enemy] = []
         self.terrain = {"gaps": 0, "coins": 0, "spikes": 0, "enemies": 0}
@@ -71,10 +82,8 @@ class Game:
         self._solid = _SOLID[self.grid]
         self._reveal()
 
-    # -- time -----------------------------------------------------------------------------------------------
-
     def step(self, action: int) -> None:
-        """Advance one frame under one of `ACTION_NAMES`."""
+        """Advance one frame (1/30 s) under an action, an index into `ACTION_NAMES`."""
         self.events = ()
         self._move_enemies()
         if self.dying:
@@ -85,10 +94,9 @@ class Game:
         self._move_camera()
 
     def _move_hero(self, action: int) -> None:
-        run = 1 if action in (3, 7) else -1 if action in (2, 6) else 0
-        leap = action in (0, 6, 7)
+        run = 1 if action in RIGHTWARD else -1 if action in LEFTWARD else 0
         grounded = self.air < 0
-        if grounded and leap:
+        if grounded and action in LEAPS:
             self.air = 0
             self.events += ("jump",)
         if run:
@@ -105,7 +113,7 @@ class Game:
         self.distance = max(self.distance, self.x)
 
     def _run(self, dx: int) -> tuple[bool, bool]:
-        """Move sideways up to a wall or the screen's left edge; returns whether a wall was met on the left and on the right."""
+        """Move sideways unless a wall or an edge of the screen is met; returns whether on the left, on the right."""
         if dx == 0:
             return False, False
         x = self.x + dx
@@ -116,11 +124,7 @@ class Game:
             self.x = self.camera + SCREEN - HERO_WIDTH
             return False, True
         edge = x + HERO_WIDTH - 1 if dx > 0 else x
-        if (
-            self._blocked(edge, self.y)
-            or self._blocked(edge, self.y + 8)
-            or self._blocked(edge, self.y + HERO_HEIGHT - 1)
-        ):
+        if any(self._blocked(edge, self.y + dy) for dy in (0, TILE, HERO_HEIGHT - 1)):
             return dx < 0, dx > 0
         self.x = x
         return False, False
@@ -132,7 +136,7 @@ class Game:
         y = self.y + self.vy
         if self.vy < 0 and (self._blocked(self.x, y) or self._blocked(self.x + HERO_WIDTH - 1, y)):
             self.y = (y // TILE + 1) * TILE
-            self.air = _APEX
+            self.air = APEX
             return True
         self.y = y
         return False
@@ -150,7 +154,7 @@ class Game:
             self._remember_safe_ground()
             return not grounded
         if self.air < 0 and not under:
-            self.air = _APEX
+            self.air = APEX
         elif self.air < 0:
             self._remember_safe_ground()
         return False
@@ -164,63 +168,61 @@ class Game:
     def _choose_pose(self, action: int, run: int) -> str:
         if self.air >= 0:
             return "jump" if self.vy < 0 else "fall"
-        if action == 1:
+        if action == DOWN:
             return "crouch"
-        if action == 5:
+        if action == ACTION:
             return "swing"
         return "run" if run and self.vx else "idle"
 
-    # -- what the hero meets --------------------------------------------------------------------------------
-
     def _meet(self) -> None:
-        top, bottom = self.y + (8 if self.pose == "crouch" else 0), self.y + HERO_HEIGHT
+        """Take coins; die of a spike, a pit or an enemy."""
+        top, bottom = (self.y + (_CROUCH_HEIGHT if self.pose == "crouch" else 0), self.y + HERO_HEIGHT)
         for row, column in self._cells_touched(top, bottom):
             tile = self.grid[row, column]
-            if tile == _COIN:
+            if tile == _COIN_TILE:
                 self._take_coin(row, column)
-            elif tile == _SPIKE:
-                return self._die()
+            elif tile == _SPIKE_TILE:
+                self._die()
+                return
         if self.y >= SCREEN - HERO_HEIGHT:
             self.y = SCREEN - HERO_HEIGHT
-            return self._die()
+            self._die()
+            return
         for enemy in self.enemies:
-            if not enemy.puff and self._meet_enemy(enemy, top, bottom):
-                return None
+            if not enemy.puff:
+                self._meet_enemy(enemy, top, bottom)
+            if self.dying:
+                return
 
-    def _meet_enemy(self, enemy: Enemy, top: int, bottom: int) -> bool:
-        """Swing, stomp or be caught; returns whether the hero died."""
-        overlaps_y = enemy.y < bottom and top < enemy.y + ENEMY_HEIGHT
+    def _meet_enemy(self, enemy: Enemy, top: int, bottom: int) -> None:
+        """Swing at an enemy, stomp on it or be caught."""
+        if not (enemy.y < bottom and top < enemy.y + ENEMY_HEIGHT):
+            return
         if self.pose == "swing":
-            low, high = (
-                (self.x + HERO_WIDTH, self.x + HERO_WIDTH + STAFF_REACH)
-                if self.facing > 0
-                else (self.x - STAFF_REACH, self.x)
-            )
-            if overlaps_y and enemy.x < high and low < enemy.x + ENEMY_WIDTH:
-                enemy.puff = ENEMY_PUFF_FRAMES
+            staff = self.x + HERO_WIDTH if self.facing > 0 else self.x - STAFF_REACH
+            if enemy.x < staff + STAFF_REACH and staff < enemy.x + ENEMY_WIDTH:
+                enemy.puff = _ENEMY_PUFF_FRAMES
                 self.events += ("knock",)
-                return False
-        if not (overlaps_y and enemy.x < self.x + HERO_WIDTH and self.x < enemy.x + ENEMY_WIDTH):
-            return False
+                return
+        if not (enemy.x < self.x + HERO_WIDTH and self.x < enemy.x + ENEMY_WIDTH):
+            return
         if self.air > 0 and self.vy > 0:
-            enemy.puff = ENEMY_PUFF_FRAMES
+            enemy.puff = _ENEMY_PUFF_FRAMES
             self.air = _BOUNCE
             self.stomps += 1
             self.events += ("stomp",)
-            return False
-        self._die()
-        return True
+        else:
+            self._die()
 
     def _take_coin(self, row: int, column: int) -> None:
         world = self.camera // TILE + column
-        chunk = self.level.chunks[world // 10]
-        chunk.tiles[row, world % 10] = _SKY
-        self.grid[row, column] = _SKY
+        self.level.chunks[world // CHUNK].tiles[row, world % CHUNK] = _SKY_TILE
+        self.grid[row, column] = _SKY_TILE
         self.coins += 1
         self.events += ("coin",)
 
     def _die(self) -> None:
-        self.dying = DEAD_FRAMES + PUFF_FRAMES
+        self.dying = _DEAD_FRAMES + _PUFF_FRAMES
         self.pose = "dead"
         self.vx = self.vy = 0
         self.air = -1
@@ -230,7 +232,7 @@ class Game:
     def _keep_dying(self) -> None:
         self.dying -= 1
         self.vx = self.vy = 0
-        self.pose = "dead" if self.dying > PUFF_FRAMES else "puff"
+        self.pose = "dead" if self.dying > _PUFF_FRAMES else "puff"
         if self.dying == 0:
             self.x, self.y = self._safe if self._safe[0] >= self.camera else self._ground_on_screen()
             self.facing, self.pose, self.air = 1, "idle", -1
@@ -245,8 +247,6 @@ class Game:
                 return c * TILE, self.level.surface(c) * TILE - HERO_HEIGHT
         raise AssertionError("every chunk begins with safe ground")
 
-    # -- enemies, camera, screen ----------------------------------------------------------------------------
-
     def _move_enemies(self) -> None:
         for enemy in self.enemies:
             if enemy.puff:
@@ -260,11 +260,11 @@ class Game:
         self.enemies = [e for e in self.enemies if e.y < SCREEN and e.right + ENEMY_WIDTH > self.camera]
 
     def _move_camera(self) -> None:
-        if self.slide == 0 and self.x - self.camera >= SLIDE_FROM:
-            self.slide = SLIDE_STEPS
+        if self.slide == 0 and self.x - self.camera >= _SLIDE_FROM:
+            self.slide = _SLIDE_STEPS
         if self.slide:
             self.slide -= 1
-            self.camera += SLIDE_STEP
+            self.camera += _SLIDE_STEP
             self.grid = self.level.columns(self.camera // TILE, COLUMNS)
             self._solid = _SOLID[self.grid]
             self._reveal()
@@ -273,10 +273,10 @@ class Game:
         """Count what has come into view and wake the enemies in it."""
         first, last = self._seen, self.camera // TILE + COLUMNS
         for c in range(first, last):
-            chunk, at = self.level.chunks[c // 10], c % 10
+            chunk, at = self.level.chunks[c // CHUNK], c % CHUNK
             tiles = chunk.tiles[:, at]
-            self.terrain["coins"] += int((tiles == _COIN).sum())
-            self.terrain["spikes"] += int((tiles == _SPIKE).sum())
+            self.terrain["coins"] += int((tiles == _COIN_TILE).sum())
+            self.terrain["spikes"] += int((tiles == _SPIKE_TILE).sum())
             self.terrain["gaps"] += chunk.surface[at] == ROWS and (at == 0 or chunk.surface[at - 1] < ROWS)
             for place in chunk.enemies:
                 if place.right // TILE == c:
@@ -295,7 +295,7 @@ class Game:
 
     def _blocked(self, x: int, y: int) -> bool:
         """Whether a world pixel is solid. Above the screen it is as in the top row; below it is open."""
-        row, column = y >> 3, (x - self.camera) >> 3
+        row, column = y // TILE, (x - self.camera) // TILE
         if row >= ROWS:
             return False
         return bool(self._solid[max(row, 0), min(max(column, 0), COLUMNS - 1)])
@@ -304,14 +304,3 @@ class Game:
 def hero_sprite(game: Game) -> str:
     """Which picture shows the hero: the running legs follow his place in the world, not a clock."""
     return f"run_{game.x // 4 % 2}" if game.pose == "run" else "puff" if game.pose == "puff" else game.pose
-
-
-def caption(game: Game) -> str:
-    """What the screen shows, in plain English."""
-    kinds = KIND_OF_TILE[game.grid]
-    things = [name for name, here in (("coins", (kinds == 3).any()), ("spikes", (kinds == 4).any()), ("a gap", (kinds == 5).any()),
-                                      ("platforms", (kinds == 2).any()), ("an enemy", bool(game.enemies))) if here]  # fmt: skip
-    places = {"grass": "a grassy land under a blue sky with clouds", "desert": "a sandy desert in the sun", "snow": "a snowy land on a winter day",
-              "cave": "a dark stone cave", "night": "a night of stars and a moon over old bricks", "lava": "a volcano land with glowing lava"}  # fmt: skip
-    seen = f" with {', '.join(things[:-1]) + ' and ' if len(things) > 1 else ''}{things[-1]}" if things else ""
-    return f"2D platformer in {places[game.theme]}{seen}"
