@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -53,7 +54,7 @@ class WorldModel(nn.Module):
             )
             weights = {name: value.float() for name, value in load_file(Path(folder) / WEIGHTS_NAME).items()}
             model.load_state_dict(weights)
-        except (KeyError, RuntimeError, ValueError, OSError) as error:
+        except (KeyError, RuntimeError, ValueError, OSError, SafetensorError) as error:
             raise WorldError(
                 f"{folder}: the weights cannot be loaded ({str(error).splitlines()[0]}): export the world again"
             ) from error

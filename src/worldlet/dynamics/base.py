@@ -1,8 +1,8 @@
 """The contract of every dynamics family, and the configuration that chooses one.
 
-Letters: B batch, T time, N tokens of a frame row by row, V codebook size, D prompt width, E width of the features before
-the last matrix. Position t predicts the tokens of frame t + 1 from frames and actions up to t. The state is a dict of
-tensors (B, ...), zeros at the start.
+Letters: B batch, T time, N tokens of a frame row by row, V codebook size, D prompt width, E width of the features
+before the last matrix. Position t predicts the tokens of frame t + 1 from frames and actions up to t. The state is a
+dict of tensors (B, ...), zeros at the start.
 """
 
 from dataclasses import dataclass

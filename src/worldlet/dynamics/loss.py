@@ -38,8 +38,8 @@ def cell_weights(tokens_BTN: Tensor, hero_BTN: Tensor, moving_BTN: Tensor, confi
 def weighted_loss(model: Dynamics, features: Tensor, targets: Tensor, weights: Tensor, still_share: float) -> Tensor:
     """Mean weighted cross-entropy of `features` (..., E) against `targets` (...) under `weights` (...), a scalar.
 
-    Cells of weight 1 are thinned out to `still_share` and counted up, which saves most of the last matrix and leaves the
-    expectation as it is.
+    Cells of weight 1 are thinned out to `still_share` and counted up, which saves most of the last matrix and leaves
+    the expectation as it is.
     """
     looked_at = (weights > 1) | (torch.rand_like(weights) < still_share)
     scale = torch.where(weights > 1, weights, weights / still_share)[looked_at]

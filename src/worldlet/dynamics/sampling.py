@@ -13,7 +13,7 @@ def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float = MIN_P) -> Tensor
     """Draw tokens (B, N) by inverse transform of uniform noise in [0, 1).
 
     Only the 16 likeliest codes take part, and of these those at least `min_p` times as likely as the first (min-p
-    sampling, arXiv:2407.01082): where one future is near certain it is taken, where several are open each gets its share.
+    sampling, arXiv:2407.01082): a near certain future is taken, and where several are open each gets its share.
     """
     top, codes = logits_BNV.float().topk(min(CANDIDATES, logits_BNV.shape[-1]), -1)
     relative = (top - top[..., :1]).exp()

@@ -1,37 +1,45 @@
-"""`worldlet export`: a run becomes a world folder. The weights are stored once, and both backends must dream the same before the folder gets its name."""
+"""`worldlet export`: a run becomes a world folder, which gets its name once it is complete and has passed the gate."""
+
+from __future__ import annotations
 
 import datetime
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
-from worldlet.data.shards import read_manifest
-from worldlet.engine.backends.onnx import OnnxBackend
-from worldlet.engine.bundle import open_bundle
+from worldlet.data.shards import DataManifest, read_manifest
 from worldlet.export.graphs import write_graphs
+from worldlet.export.parity import check_parity
 from worldlet.export.starts import write_starts
-from worldlet.manifest import WEIGHTS_NAME, ParameterCounts, StateSpec, WorldManifest, write_world_json
-from worldlet.train.checkpoint import load_weights
-from worldlet.train.run import load_config
+from worldlet.manifest import (
+    MANIFEST_NAME,
+    WEIGHTS_NAME,
+    ParameterCounts,
+    StateSpec,
+    WorldManifest,
+    write_world_json,
+)
+from worldlet.train import checkpoint
+from worldlet.train.run import TrainConfig, load_config, load_tokenizer
 from worldlet.world import WorldModel
-
-GATE_FRAMES = 300
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What to export and where to."""
+    """What to export and where to. ValueError for values out of range."""
 
     run: str
     """Run folder that `worldlet train` wrote."""
     out: str = ""
-    """World folder to write; RUN/world if not given. An existing world there is replaced only once the new one is complete."""
+    """World folder to write; RUN/world if not given. A world there is replaced once the new one is complete."""
     name: str = ""
     """Name of the world; that of the run folder if not given."""
     title: str = ""
@@ -42,109 +50,76 @@ class ExportConfig:
     """Data folder to take the starts from; the run's own if not given."""
     starts: int = 18
     """Starting clips to ship, spread over the themes, from levels of the test split."""
-    checkpoint: str = "best"
-    """`best` (by validation loss) or `last`."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which dynamics: best by validation loss, or last. The tokenizer is the one that it was trained with."""
     seed: int = 0
     """Seed of the choice of starts and of the gate."""
+    gate_frames: int = 300
+    """Free-running frames over which torch and ONNX Runtime must agree, token for token."""
+
+    def __post_init__(self) -> None:
+        if self.starts < 1 or self.gate_frames < 1:
+            raise ValueError("starts and gate_frames must be at least 1")
 
 
-class ParityError(ValueError):
-    """Torch and ONNX Runtime dreamed different tokens."""
-
-
-def export(config: ExportConfig) -> Path:
-    """Write the world folder and return its path.
+def export(config: ExportConfig, console: Console | None = None) -> Path:
+    """Write the world folder and return its path; whatever fails, a world that was there before stays as it was.
 
     Raises:
-        ValueError: if the run is not trained.
-        ParityError: if the two backends part within 300 free-running frames; nothing is left behind.
+        ValueError: if the run is not trained, its data cannot be read, or `out` holds something that is no world.
+        ParityError: if the two backends part within `gate_frames` free-running frames.
     """
+    console = console or Console(stderr=True)
     trained = load_config(config.run)
-    run = Path(config.run)
-    out = Path(config.out) if config.out else run / "world"
-    model = _assemble(run, config.checkpoint)
-    unfinished = out.with_name(out.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        data = read_manifest(config.data or trained.data)
-        save_file(
-            {name: value.half().contiguous() for name, value in model.state_dict().items()}, unfinished / WEIGHTS_NAME
-        )
-        model.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
-        write_graphs(model, unfinished)
-        write_starts(config.data or trained.data, unfinished, config.starts, config.seed)
-        name = config.name or run.resolve().name
-        write_world_json(unfinished, _manifest(model, dict(data), name, config, trained.minutes))
-        check_parity(model, unfinished, GATE_FRAMES, config.seed)
-        _replace(unfinished, out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    data = config.data or trained.data
+    facts = read_manifest(data)
+    model = _assemble(Path(config.run), config.checkpoint)
+    out = Path(config.out) if config.out else Path(config.run) / "world"
+    with _replacing(out) as folder:
+        console.print(f"{_count(model):,} parameters in half precision", highlight=False)
+        _write_weights(model, folder)
+        console.print("writing the graphs encode, decode and step", highlight=False)
+        write_graphs(model, folder)
+        console.print(f"choosing {config.starts} starts from the test levels of {data}", highlight=False)
+        write_starts(data, folder, config.starts, config.seed)
+        write_world_json(folder, _manifest(model, facts, config, trained))
+        with _gate_progress(console, config.gate_frames) as tick:
+            check_parity(model, folder, config.gate_frames, config.seed, tick)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    console.print(f"{out}: {len(files)} files, {size / 1e6:.1f} MB", highlight=False)
     return out
 
 
-def check_parity(model: WorldModel, folder: Path, frames: int, seed: int) -> None:
-    """Dream `frames` frames with torch and with ONNX Runtime, each on its own tokens and state, under the same actions and noise.
-
-    Raises:
-        ParityError: naming the first frame at which their tokens differ.
-    """
-    bundle = open_bundle(folder)
-    backend = OnnxBackend(folder, bundle.manifest, device="cpu")
-    first = bundle.start_frames(bundle.starts[seed % len(bundle.starts)])[-1:]
-    rng = np.random.default_rng(seed)
-    tokens = backend.encode(first)
-    ours = model.encode(torch.from_numpy(first))
-    _compare(ours, tokens, "the first frame")
-    state = {spec.name: np.zeros((1, *spec.shape), dtype=spec.dtype) for spec in bundle.manifest.state}
-    our_state = model.init_state(1)
-    prompt = np.zeros((1, bundle.manifest.prompt_width), dtype=np.float32)
-    action = np.array([0], dtype=np.int64)
-    for t in range(frames):
-        if t % 7 == 0:
-            action = rng.integers(0, len(bundle.manifest.action_names), 1)
-        noise = rng.random((1, bundle.manifest.tokens), dtype=np.float32)
-        theirs = backend.step(state, tokens, action, prompt, noise)
-        with torch.no_grad():
-            mine = model.dream(our_state, ours, *(torch.from_numpy(array) for array in (action, prompt, noise)))
-        tokens, state, ours, our_state = theirs.tokens_BN, theirs.state, mine.tokens_BN, mine.state
-        _compare(ours, tokens, f"dreamed frame {t + 1} of {frames}")
-
-
-def _compare(ours: Tensor, theirs: np.ndarray, where: str) -> None:
-    wrong = int((ours.numpy() != theirs).sum())
-    if wrong:
-        raise ParityError(f"torch and ONNX Runtime differ in {wrong} tokens at {where}: the world was not exported")
-
-
-def _assemble(run: Path, checkpoint: str) -> WorldModel:
-    if checkpoint not in ("best", "last"):
-        raise ValueError(f"checkpoint is {checkpoint!r}: use best or last")
+def _assemble(run: Path, which: Literal["best", "last"]) -> WorldModel:
+    """The trained networks of a run, in eval mode."""
     config = load_config(run)
-    for stage in ("tokenizer", "dynamics"):
-        if not (run / stage / checkpoint).exists():
-            raise ValueError(
-                f"{run} has no trained {stage}: run `worldlet train {config.data} --out {run} --stage {stage} --minutes 60` first"
-            )
+    for stage, kind in (("tokenizer", "best"), ("dynamics", which)):
+        if not checkpoint.exists(run / stage / kind):
+            train = f"worldlet train {config.data} --out {run} --stage {stage} --minutes 60"
+            other = stage == "dynamics" and kind == "best" and checkpoint.exists(run / stage / "last")
+            remedy = f"export it with --checkpoint last, or go on with `{train} --resume`" if other else f"`{train}`"
+            raise ValueError(f"{run} has no trained {stage}{' that was validated' if other else ''}: {remedy}")
     model = WorldModel.build(config.tokenizer, config.dynamics)
-    model.tokenizer.load_state_dict(load_weights(run / "tokenizer"))
-    model.dynamics.load_state_dict(load_weights(run / "dynamics", which="best" if checkpoint == "best" else "last"))
+    model.tokenizer = load_tokenizer(run)
+    model.dynamics.load_state_dict(checkpoint.load_weights(run / "dynamics", which))
     return model.eval().requires_grad_(False)
 
 
-def _manifest(
-    model: WorldModel, data: dict[str, Any], name: str, config: ExportConfig, minutes: float | None
-) -> WorldManifest:
-    names = tuple(data["action_names"])
+def _write_weights(model: WorldModel, folder: Path) -> None:
+    """Store the weights in half precision, and round the model's own to what was stored."""
+    halves = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    infinite = [name for name, value in halves.items() if not value.isfinite().all()]
+    if infinite:
+        raise ValueError(f"the weights {', '.join(infinite)} do not fit half precision: train again more gently")
+    save_file(halves, folder / WEIGHTS_NAME)
+    model.load_state_dict({name: value.float() for name, value in halves.items()})
+
+
+def _manifest(model: WorldModel, data: DataManifest, config: ExportConfig, trained: TrainConfig) -> WorldManifest:
+    name = config.name or Path(config.run).resolve().name
     bindings = {
         action: tuple(tuple(combo) for combo in combos) for action, combos in (data.get("key_bindings") or {}).items()
-    }
-    state = tuple(StateSpec(key, tuple(value.shape[1:]), "float16") for key, value in model.init_state(1).items())
-    training = {
-        "data": Path(config.data or load_config(config.run).data).name,
-        "minutes": minutes,
-        "exported": datetime.date.today().isoformat(),
-        "checkpoint": config.checkpoint,
     }
     return WorldManifest(
         name=name,
@@ -153,26 +128,71 @@ def _manifest(
         frame_size=model.tokenizer.config.frame_size,
         grid=model.tokenizer.config.grid,
         fps=round(data["fps"]),
-        action_names=names,
+        action_names=tuple(data["action_names"]),
         key_bindings=bindings,
         codebook_size=model.tokenizer.config.codebook_size,
         prompt_width=model.dynamics.config.prompt_width,
-        state=state,
+        state=tuple(StateSpec(key, tuple(value.shape[1:]), "float16") for key, value in model.init_state(1).items()),
         parameters=ParameterCounts(_count(model.tokenizer), _count(model.dynamics)),
-        config=model.config() | {"training": training},
+        config=model.config() | {"training": _training(config, trained)},
         licence=config.licence,
     )
+
+
+def _training(config: ExportConfig, trained: TrainConfig) -> dict[str, Any]:
+    """How long the exported weights were trained, on what, and when they were exported."""
+    facts: dict[str, Any] = {"data": Path(config.data or trained.data).name}
+    for stage, which in (("tokenizer", "best"), ("dynamics", config.checkpoint)):
+        state = checkpoint.read_state(Path(config.run) / stage / which)
+        facts[stage] = {"checkpoint": which, "steps": state["step"], "minutes": round(state["elapsed"] / 60, 1)}
+    return facts | {"exported": datetime.date.today().isoformat()}
 
 
 def _count(module: nn.Module) -> int:
     return sum(value.numel() for value in module.state_dict().values())
 
 
-def _replace(new: Path, out: Path) -> None:
-    """Put the finished folder in place; the old one is moved away first and deleted last."""
-    old = out.with_name(out.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    new.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+@contextmanager
+def _gate_progress(console: Console, frames: int) -> Iterator[Callable[[int], None]]:
+    """Show how far the gate is: a bar on a terminal, one line at its beginning and one at its end anywhere else."""
+    what = f"gate: {frames} free-running frames in torch and in ONNX Runtime"
+    if not console.is_terminal:
+        console.print(what, highlight=False)
+        yield lambda frame: None
+    else:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("gate", total=frames)
+            yield lambda frame: progress.update(task, completed=frame)
+    console.print(f"both dreamed the same tokens for {frames} frames", highlight=False)
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """Give an empty folder beside `out` that takes its place if all goes well, and vanishes if anything does not.
+
+    Raises:
+        ValueError: if `out` is there already and is not a world.
+    """
+    out = out.resolve()
+    unfinished, replaced = (out.with_name(f".{out.name}.{word}") for word in ("unfinished", "replaced"))
+    if replaced.exists() and not out.exists():
+        replaced.rename(out)  # an export was killed between its last two renames
+    if out.exists() and not (out / MANIFEST_NAME).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"{out} is there already and is not a world folder: choose another --out")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        shutil.rmtree(replaced, ignore_errors=True)
+        if out.exists():
+            out.rename(replaced)
+        try:
+            unfinished.rename(out)
+        except BaseException:
+            if replaced.exists():
+                replaced.rename(out)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

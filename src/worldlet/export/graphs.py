@@ -1,9 +1,15 @@
-"""ONNX graphs of a world: `encode`, `decode` and `step`, whose weights lie in `weights.safetensors` and nowhere else."""
+"""ONNX graphs of a world: `encode`, `decode` and `step`, whose weights lie in `weights.safetensors` alone."""
+
+from __future__ import annotations
 
 import json
+import logging
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -47,56 +53,29 @@ class _Step(nn.Module):
 
 
 def write_graphs(world: WorldModel, folder: Path) -> None:
-    """Write the three graphs beside the weights that are already in `folder`, with a dynamic batch."""
+    """Write the three graphs beside the weights that are already in `folder`, with a dynamic batch.
+
+    `world` must be in eval mode and hold the weights as they are stored.
+    """
     batch = 2  # so that the exporter does not take the batch for a constant
     height, width = world.tokenizer.config.frame_size
-    count = world.dynamics.config.tokens
-    frames = torch.zeros(batch, height, width, 3, dtype=torch.uint8)
-    tokens = torch.zeros(batch, count, dtype=torch.int64)
+    count, prompt_width = world.dynamics.config.tokens, world.dynamics.config.prompt_width
+    frames_BHWC = torch.zeros(batch, height, width, 3, dtype=torch.uint8)
+    tokens_BN = torch.zeros(batch, count, dtype=torch.int64)
+    action_B, prompt_BD = torch.zeros(batch, dtype=torch.int64), torch.zeros(batch, prompt_width)
     state = world.init_state(batch)
-    action, prompt, noise = (
-        torch.zeros(batch, dtype=torch.int64),
-        torch.zeros(batch, world.dynamics.config.prompt_width),
-        torch.rand(batch, count),
-    )
     names = list(state)
-    _write(_Encode(world), (frames,), ["frames"], ["tokens"], folder, "encode")
-    _write(_Decode(world), (tokens,), ["tokens"], ["frame"], folder, "decode")
+    step = tokens_BN, action_B, prompt_BD, torch.rand(batch, count), list(state.values())
     inputs = ["tokens", "action", "prompt", "noise", *(f"state.{name}" for name in names)]
     outputs = ["next_tokens", "frame", *(f"next_state.{name}" for name in names)]
-    _write(
-        _Step(world, names),
-        (tokens, action, prompt, noise, [state[name].clone() for name in names]),
-        inputs,
-        outputs,
-        folder,
-        "step",
-    )
+    _write(_Encode(world), (frames_BHWC,), ["frames"], ["tokens"], folder / "encode.onnx")
+    _write(_Decode(world), (tokens_BN,), ["tokens"], ["frame"], folder / "decode.onnx")
+    _write(_Step(world, names), step, inputs, outputs, folder / "step.onnx")
 
 
-def _write(
-    module: nn.Module, example: tuple[object, ...], inputs: list[str], outputs: list[str], folder: Path, name: str
-) -> None:
-    dynamic = tuple(
-        [{0: torch.export.Dim.DYNAMIC} for _ in part] if isinstance(part, list) else {0: torch.export.Dim.DYNAMIC}
-        for part in example
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
-        program = torch.onnx.export(
-            module.eval(),
-            example,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=dynamic,
-            opset_version=OPSET,
-            dynamo=True,
-            optimize=False,
-            verbose=False,
-        )
-    assert program is not None
-    graph = program.model_proto
-    _point_at_weights(graph, folder / WEIGHTS_NAME)
+def _write(module: nn.Module, example: tuple[Any, ...], inputs: list[str], outputs: list[str], path: Path) -> None:
+    graph = _trace(module, example, inputs, outputs)
+    _point_at_weights(graph, path.parent / WEIGHTS_NAME)
     for part in (
         graph,
         graph.graph,
@@ -106,18 +85,51 @@ def _write(
         *graph.graph.output,
     ):
         part.ClearField("metadata_props")  # where each node stood in the Python source
-    path = folder / f"{name}.onnx"
     write_atomic(path, graph.SerializeToString())
     onnx.checker.check_model(str(path))
 
 
+def _trace(module: nn.Module, example: tuple[Any, ...], inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
+    """Export a module with every input's first axis left open; the weights lie in the graph."""
+    batch = {0: torch.export.Dim.DYNAMIC}
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=tuple([batch for _ in part] if isinstance(part, list) else batch for part in example),
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without the exporter's warnings of its own deprecations, and of torchvision, which nothing here needs."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _point_at_weights(model: onnx.ModelProto, weights: Path) -> None:
-    """Replace every initializer that is a weight of the world by a half-precision one that lies in the safetensors file, and a cast."""
+    """Replace every initializer that is a weight of the world by its half-precision tensor in `weights`, and a cast."""
     where = _offsets(weights)
-    casts = []
-    for initializer in list(model.graph.initializer):
+    initializers, casts = [], []
+    for initializer in model.graph.initializer:
         name = initializer.name.removeprefix("world.")
         if name not in where:
+            initializers.append(initializer)
             continue
         shape, offset, length = where[name]
         assert list(initializer.dims) == shape and initializer.data_type == TensorProto.FLOAT, name
@@ -129,18 +141,19 @@ def _point_at_weights(model: onnx.ModelProto, weights: Path) -> None:
         )
         for key, value in {"location": weights.name, "offset": str(offset), "length": str(length)}.items():
             stored.external_data.add(key=key, value=value)
-        casts.append(
-            helper.make_node(
-                "Cast", [stored.name], [initializer.name], name=f"{initializer.name}.cast", to=TensorProto.FLOAT
-            )
-        )
-        model.graph.initializer.remove(initializer)
-        model.graph.initializer.append(stored)
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    for info in [v for v in model.graph.value_info if v.name in {c.output[0] for c in casts}]:
-        model.graph.value_info.remove(info)
+        initializers.append(stored)
+        cast_name = f"{initializer.name}.cast"
+        casts.append(helper.make_node("Cast", [stored.name], [initializer.name], name=cast_name, to=TensorProto.FLOAT))
+    computed = {node.output[0] for node in casts}
+    infos = [info for info in model.graph.value_info if info.name not in computed]
+    for held, new in (
+        (model.graph.initializer, initializers),
+        (model.graph.node, [*casts, *model.graph.node]),
+        (model.graph.value_info, infos),
+    ):
+        copies = [type(part).FromString(part.SerializeToString()) for part in new]
+        del held[:]
+        held.extend(copies)
 
 
 def _offsets(path: Path) -> dict[str, tuple[list[int], int, int]]:

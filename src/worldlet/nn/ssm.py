@@ -17,8 +17,8 @@ def scan(
 ) -> tuple[Tensor, Tensor]:
     """Run the recurrence over a sequence in chunks, each as one masked matrix product; float32 throughout.
 
-    `x` is already scaled by dt, `h` is the state before (zero where None). Returns y (B, L, H, P) without the skip term,
-    and the state after the last element (B, H, P, S). Equal to `advance` repeated.
+    `x` is already scaled by dt, `h` is the state before (zero where None). Returns y (B, L, H, P) without the skip
+    term, and the state after the last element (B, H, P, S). Equal to `advance` repeated.
     """
     length = x_BLHP.shape[1]
     state = x_BLHP.new_zeros(x_BLHP.shape[0], *x_BLHP.shape[2:], b_BLS.shape[-1]) if h_BHPS is None else h_BHPS

@@ -17,8 +17,8 @@ MOST_DISTINCT = 100_000  # beyond this the rarest patches are left out
 def count_patches(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct 8x8 patches of frames.
 
-    `batches` gives (frames_BHWC uint8, moving_BHW bool). Returns patches uint8 (M, 192), how often each occurs (M,), and
-    the share of its pixels that move, averaged over its occurrences (M,).
+    `batches` gives (frames_BHWC uint8, moving_BHW bool). Returns patches uint8 (M, 192), how often each occurs (M,),
+    and the share of its pixels that move, averaged over its occurrences (M,).
     """
     keys: list[np.ndarray] = []
     counts: list[np.ndarray] = []

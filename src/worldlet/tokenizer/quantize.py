@@ -43,7 +43,7 @@ class PatchCodebook(nn.Module):
 
 
 class EmaVQ(nn.Module):
-    """EMA vector quantisation (arXiv:1711.00937). Codes out of use are revived from the latents that are worst served."""
+    """EMA vector quantisation (arXiv:1711.00937). Codes out of use are revived from the worst-served latents."""
 
     def __init__(self, width: int, codebook_size: int, decay: float = 0.99):
         super().__init__()
@@ -80,7 +80,7 @@ class EmaVQ(nn.Module):
 
     @torch.no_grad()
     def revive(self, z_MC: Tensor, generator: torch.Generator, dead_below: float, most: int = 64) -> int:
-        """Move codes used less than `dead_below` times a batch to latents (M, C) far from any code; returns how many."""
+        """Move codes used less than `dead_below` times a batch to latents (M, C) far from any; returns how many."""
         book = self.vq._codebook
         dead = (book.cluster_size[0] < dead_below).nonzero().flatten()[: min(most, len(z_MC))]
         if not len(dead):

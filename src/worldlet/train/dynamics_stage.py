@@ -1,27 +1,28 @@
-"""Training of the dynamics on token clips: in parallel with noisy tokens at first, then with rollouts on its own predictions."""
+"""Training of the dynamics on token clips: in parallel with noisy tokens at first, later with rollouts as well."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldlet.data.clips import TokenTable, event_weights
-from worldlet.data.shards import read_episodes
+from worldlet.data.clips import TokenTable
 from worldlet.dynamics import Dynamics, DynamicsConfig, build_dynamics
 from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss
-from worldlet.dynamics.sampling import next_frame, sample
 from worldlet.tokenizer import Tokenizer
+from worldlet.train.rollout import disturb, free_run, rollout_features
 
-EVENT_BOOSTS = {"death": 3.0, "coin": 1.0, "stomp": 8.0, "knock": 8.0, "respawn": 2.0}
+_VAL_BATCH, _VAL_SEED, _VAL_CONTEXT = 8, 12345, 2
 _VAL_HORIZONS = (1, 5, 10, 20)
+_PICTURE_CLIPS, _PICTURE_SEED, _PICTURE_CONTEXT = 4, 999, 4
 
 
 @dataclass(frozen=True)
 class DynamicsStageConfig:
-    """What a batch is, how it is disturbed, what counts in it."""
+    """What a batch is, how it is disturbed, what counts in it. ValueError for values out of range."""
 
     batch_size: int = 4
     """Clips a step."""
@@ -40,43 +41,27 @@ class DynamicsStageConfig:
     val_clips: int = 24
     """Validation clips."""
 
-
-def build_tokens(
-    tokenizer: Tokenizer, data: str | Path, split: str, path: Path, boosts: dict[str, float] = EVENT_BOOSTS
-) -> TokenTable:
-    """The token table of a split, encoded once and kept at `path`."""
-    if path.exists():
-        return TokenTable.load(path)
-    table = TokenTable.build(
-        read_episodes(data, split),
-        lambda frames: encode_frames(tokenizer, frames),
-        tokenizer.config.grid,
-        lambda episode: event_weights(episode, boosts),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.save(path)
-    return table
+    def __post_init__(self) -> None:
+        if self.clip <= _PICTURE_CONTEXT:
+            raise ValueError(f"clip is {self.clip}: it must be greater than {_PICTURE_CONTEXT}")
+        if self.batch_size < 1 or self.rollout_steps < 1 or self.val_clips < 1:
+            raise ValueError("batch_size, rollout_steps and val_clips must be at least 1")
 
 
-@torch.no_grad()
-def encode_frames(tokenizer: Tokenizer, frames_THWC: np.ndarray, size: int = 128) -> np.ndarray:
-    """Tokens int64 (T, h, w) of uint8 frames, equal to `Tokenizer.encode` and quicker: the encoder is patch-local, so each distinct patch is encoded once."""
-    device = next(tokenizer.parameters()).device
-    h, w = tokenizer.config.grid
-    parts = []
-    for first in range(0, len(frames_THWC), size):
-        part = frames_THWC[first : first + size]
-        patches = np.ascontiguousarray(part.reshape(len(part), h, 8, w, 8, 3).swapaxes(2, 3)).reshape(-1, 192)
-        found, which = np.unique(patches.view("V192").ravel(), return_inverse=True)
-        tiny = torch.from_numpy(found.view(np.uint8).reshape(-1, 8, 8, 3)).to(device).permute(0, 3, 1, 2).float() / 255
-        with torch.autocast(device.type, enabled=False):
-            tokens = tokenizer.quantizer.assign(tokenizer.latents(tiny))[:, 0].cpu().numpy()
-        parts.append(tokens[which].reshape(len(part), h, w))
-    return np.concatenate(parts)
+class Clips(NamedTuple):
+    """A batch on the device: T actions, T + 1 frames; `actions_BT[:, t]` leads from frame t to t + 1."""
+
+    tokens_BTN: Tensor
+    actions_BT: Tensor
+    hero_BTN: Tensor
+    moving_BTN: Tensor
 
 
 class DynamicsStage:
-    """The dynamics as a stage of the training loop."""
+    """The dynamics as a stage of the training loop.
+
+    With a `tokenizer` the embeddings begin with its codebook's likeness, and pictures can be drawn.
+    """
 
     name = "dynamics"
 
@@ -101,154 +86,113 @@ class DynamicsStage:
         """Where the module lies."""
         return next(self.module.parameters()).device
 
+    @property
+    def model(self) -> Dynamics:
+        """The module under its contract."""
+        return cast(Dynamics, self.module)
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Matrices with weight decay; vectors, embeddings and biases without."""
-        named = list(self.module.named_parameters())
-        decayed = [
-            p
-            for name, p in named
-            if p.ndim >= 2 and "embedding" not in name and "taps" not in name and "bias" not in name
-        ]
-        chosen = {id(p) for p in decayed}
-        return [
-            {"params": decayed, "weight_decay": 0.05},
-            {"params": [p for _, p in named if id(p) not in chosen], "weight_decay": 0.0},
-        ]
+        decayed: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = []
+        for name, parameter in self.module.named_parameters():
+            is_matrix = parameter.ndim >= 2 and not any(word in name for word in ("embedding", "taps", "bias"))
+            (decayed if is_matrix else plain).append(parameter)
+        return [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
         """Weighted cross-entropy of the batch of `step`."""
-        tokens, actions, hero, moving = self._batch(self.train, step, self.config.batch_size, self.seed)
-        weights = cell_weights(tokens, hero, moving, self.config.weights)
-        prompt = tokens.new_zeros((len(tokens), self.model.config.prompt_width), dtype=torch.float32)
-        seen = self._disturb(tokens[:, :-1])
-        if progress < self.config.rollout_from:
-            features, _ = self.model.features(seen, actions, prompt)
+        config = self.config
+        clips = self.clips(self.train, step, config.batch_size, self.seed)
+        weights = cell_weights(clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN, config.weights)
+        prompt = self._no_prompt(config.batch_size)
+        seen = disturb(clips.tokens_BTN[:, :-1], config.noise)
+        rolls_out = progress >= config.rollout_from
+        if rolls_out:
+            mobile = clips.hero_BTN | clips.moving_BTN
+            features = rollout_features(
+                self.model, clips.tokens_BTN, seen, clips.actions_BT, prompt, mobile,
+                config.rollout_steps, config.rollout_far,
+            )  # fmt: skip
         else:
-            features = self._rollout(tokens, seen, actions, prompt, hero | moving)
-        value = weighted_loss(self.model, features, tokens[:, 1:], weights, self.config.weights.still_share)
-        return value, {"rollout": float(progress >= self.config.rollout_from)}
+            features, _ = self.model.features(seen, clips.actions_BT, prompt)
+        value = weighted_loss(self.model, features, clips.tokens_BTN[:, 1:], weights, config.weights.still_share)
+        return value, {"rollout": float(rolls_out)}
 
     def after_step(self, step: int) -> None:
         """Nothing follows a step."""
 
     @torch.no_grad()
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Over held-out clips: `loss` and `loss_shuffled` (actions of other clips), accuracy on changed and hero cells, and on hero cells of a free-running dream."""
+        """Measure held-out clips; a figure without any cell to measure is left out.
+
+        `loss`; `loss_shuffled` under the actions of other clips; accuracy one frame ahead on `changed` and on `hero`
+        cells; `hero_H`: on hero cells H frames into a free-running dream.
+        """
         model = cast(Dynamics, module)
-        totals: dict[str, list[float]] = {}
-        for i in range(max(1, self.config.val_clips // 8)):
+        batches: dict[str, list[float]] = {}
+        for i in range(max(1, self.config.val_clips // _VAL_BATCH)):
             torch.manual_seed(i)
-            tokens, actions, hero, moving = self._batch(self.val, i, 8, 12345)
-            weights = cell_weights(tokens, hero, moving, self.config.weights)
-            prompt = tokens.new_zeros((8, self.model.config.prompt_width), dtype=torch.float32)
-            targets = tokens[:, 1:]
-            features, _ = model.features(tokens[:, :-1], actions, prompt)
-            made = model.head(features).argmax(-1)
-            shuffled, _ = model.features(tokens[:, :-1], actions.roll(1, 0), prompt)
-            figures = {
-                "loss": float(weighted_loss(model, features, targets, weights, 1.0)),
-                "loss_shuffled": float(weighted_loss(model, shuffled, targets, weights, 1.0)),
-            }
-            changed, heroes = targets != tokens[:, :-1], hero[:, 1:] | hero[:, :-1]
-            figures |= {
-                "changed": float((made == targets)[changed].float().mean()),
-                "hero": float((made == targets)[heroes].float().mean()),
-            }
-            for name, value in (figures | self._dream_accuracy(model, tokens, actions, prompt, hero)).items():
-                totals.setdefault(name, []).append(value)
-        return {name: float(np.mean(values)) for name, values in totals.items()}
+            clips = self.clips(self.val, i, _VAL_BATCH, _VAL_SEED)
+            for name, value in (self._next_frame_figures(model, clips) | self._dream_figures(model, clips)).items():
+                batches.setdefault(name, []).append(value)
+        return {name: float(np.mean(values)) for name, values in batches.items()}
 
     def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
         """Held-out clips over free-running dreams of the same actions, every third frame; needs a tokenizer."""
         if self.tokenizer is None:
             return {}
-        tokens, actions, _, _ = self._batch(self.val, 0, 4, 999)
-        prompt = tokens.new_zeros((4, self.model.config.prompt_width), dtype=torch.float32)
+        clips = self.clips(self.val, 0, _PICTURE_CLIPS, _PICTURE_SEED)
+        prompt = self._no_prompt(_PICTURE_CLIPS)
         with torch.no_grad():
-            dreamed = torch.stack(self._dream(cast(Dynamics, module), tokens, actions, prompt, 4), 1)
-            real = tokens[:, 4 : 4 + dreamed.shape[1]]
-            rows = [self._decode(part[i, ::3]) for i in range(4) for part in (real, dreamed)]
-        return {"dream": np.concatenate(rows, 0)}
+            dreamed = free_run(cast(Dynamics, module), clips.tokens_BTN, clips.actions_BT, prompt, _PICTURE_CONTEXT)
+            real = clips.tokens_BTN[:, _PICTURE_CONTEXT:]
+            strips = [self._strip(part[i, ::3]) for i in range(_PICTURE_CLIPS) for part in (real, dreamed)]
+        return {"dream": np.concatenate(strips, 0)}
 
-    # -- parts ------------------------------------------------------------------------------------------------
-
-    @property
-    def model(self) -> Dynamics:
-        """The module under its contract."""
-        return cast(Dynamics, self.module)
-
-    def _batch(self, table: TokenTable, step: int, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def clips(self, table: TokenTable, step: int, size: int, seed: int) -> Clips:
+        """The batch of a step: a function of (step, seed) alone."""
         batch = table.batch(step, size, self.config.clip, seed)
         arrays = (batch.tokens_BTN.astype(np.int64), batch.actions_BT, batch.hero_BTN, batch.moving_BTN)
-        tokens, actions, hero, moving = (torch.from_numpy(array).to(self.device) for array in arrays)
-        return tokens, actions, hero, moving
+        return Clips(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
-    def _disturb(self, tokens_BTN: Tensor) -> Tensor:
-        """Replace some tokens: half of them by others of the same frame, half by others of the batch."""
-        b, t, n = tokens_BTN.shape
-        share = torch.rand(b, 1, 1, device=tokens_BTN.device) * self.config.noise
-        hit = torch.rand(tokens_BTN.shape, device=tokens_BTN.device) < share
-        own = tokens_BTN.gather(-1, torch.randint(n, (b, t, n), device=tokens_BTN.device))
-        other = tokens_BTN.flatten()[torch.randint(tokens_BTN.numel(), (b, t, n), device=tokens_BTN.device)]
-        return torch.where(hit, torch.where(torch.rand_like(share.expand(b, t, n)) < 0.5, own, other), tokens_BTN)
+    def _next_frame_figures(self, model: Dynamics, clips: Clips) -> dict[str, float]:
+        before, targets = clips.tokens_BTN[:, :-1], clips.tokens_BTN[:, 1:]
+        weights = cell_weights(clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN, self.config.weights)
+        prompt = self._no_prompt(len(before))
+        features, _ = model.features(before, clips.actions_BT, prompt)
+        shuffled, _ = model.features(before, clips.actions_BT.roll(1, 0), prompt)
+        right = model.head(features).argmax(-1) == targets
+        return {
+            "loss": float(weighted_loss(model, features, targets, weights, 1.0)),
+            "loss_shuffled": float(weighted_loss(model, shuffled, targets, weights, 1.0)),
+            **_share("changed", right, targets != before),
+            **_share("hero", right, clips.hero_BTN[:, 1:] | clips.hero_BTN[:, :-1]),
+        }
 
-    def _rollout(self, tokens: Tensor, seen: Tensor, actions: Tensor, prompt: Tensor, mobile: Tensor) -> Tensor:
-        """Features (B, T, N, E) of a clip whose last frames the model sees through its own predictions.
-
-        Fed back are all cells where something moves, now or next, and their neighbours, and a share of the others; the rest stays true,
-        because what is new at the edge of the screen may rightly differ.
-        """
-        steps = min(self.config.rollout_steps, actions.shape[1] - 1)
-        known = actions.shape[1] - steps
-        features, state = self.model.features(seen[:, :known], actions[:, :known], prompt)
-        parts, guess = (
-            [features],
-            sample(self.model.head(features[:, -1]).detach(), torch.rand_like(tokens[:, 0], dtype=torch.float32)),
-        )
-        for t in range(known, known + steps):
-            near = self._near(mobile[:, t - 1] | mobile[:, t]) | (
-                torch.rand_like(guess, dtype=torch.float32) < self.config.rollout_far
-            )
-            current = torch.where(near, guess, tokens[:, t])
-            after, state = self.model.step_features(state, current, actions[:, t], prompt)
-            parts.append(after[:, None])
-            guess = sample(self.model.head(after).detach(), torch.rand_like(tokens[:, 0], dtype=torch.float32))
-        return torch.cat(parts, 1)
-
-    def _near(self, cells_BN: Tensor) -> Tensor:
-        """Cells and their eight neighbours."""
-        grid = cells_BN.float().unflatten(1, self.model.config.grid)[:, None]
-        return torch.nn.functional.max_pool2d(grid, 3, stride=1, padding=1)[:, 0].flatten(1) > 0
-
-    def _dream(self, model: Dynamics, tokens: Tensor, actions: Tensor, prompt: Tensor, context: int) -> list[Tensor]:
-        """Free-running frames under the clip's actions after `context` true frames; the first is the last true one."""
-        state = model.init_state(len(tokens))
-        state = {name: value.to(tokens.device) for name, value in state.items()}
-        for t in range(context):
-            _, state = model.step(state, tokens[:, t], actions[:, t], prompt)
-        current, frames = tokens[:, context], [tokens[:, context]]
-        for t in range(context, actions.shape[1]):
-            current, state = next_frame(
-                model, state, current, actions[:, t], prompt, torch.rand_like(current, dtype=torch.float32)
-            )
-            frames.append(current)
-        return frames
-
-    def _dream_accuracy(
-        self, model: Dynamics, tokens: Tensor, actions: Tensor, prompt: Tensor, hero: Tensor
-    ) -> dict[str, float]:
-        frames = self._dream(model, tokens, actions, prompt, 2)
-        figures = {}
+    def _dream_figures(self, model: Dynamics, clips: Clips) -> dict[str, float]:
+        prompt = self._no_prompt(len(clips.tokens_BTN))
+        dreamed = free_run(model, clips.tokens_BTN, clips.actions_BT, prompt, _VAL_CONTEXT)
+        right = dreamed == clips.tokens_BTN[:, _VAL_CONTEXT:]
+        hero = clips.hero_BTN[:, _VAL_CONTEXT:]
+        figures: dict[str, float] = {}
         for horizon in _VAL_HORIZONS:
-            if horizon < len(frames):
-                at = hero[:, 2 + horizon]
-                figures[f"hero_{horizon}"] = (
-                    float((frames[horizon] == tokens[:, 2 + horizon])[at].float().mean()) if at.any() else 1.0
-                )
+            if horizon < right.shape[1]:
+                figures |= _share(f"hero_{horizon}", right[:, horizon], hero[:, horizon])
         return figures
 
-    def _decode(self, tokens_TN: Tensor) -> np.ndarray:
+    def _no_prompt(self, batch: int) -> Tensor:
+        """Zeros (B, D): until there is a prompt encoder."""
+        return torch.zeros(batch, self.model.config.prompt_width, device=self.device)
+
+    def _strip(self, tokens_TN: Tensor) -> np.ndarray:
+        """Frames side by side: uint8 (H, T * W, 3)."""
         assert self.tokenizer is not None
         frames = self.tokenizer.decode(tokens_TN.cpu().unflatten(1, self.tokenizer.config.grid)).float()
         pixels = frames.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
         return np.concatenate(list(pixels), 1)
+
+
+def _share(name: str, right: Tensor, where: Tensor) -> dict[str, float]:
+    """The share of `where` that is right, by its name; nothing where there is nothing to count."""
+    return {name: float(right[where].float().mean())} if where.any() else {}

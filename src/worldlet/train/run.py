@@ -1,5 +1,7 @@
 """`worldlet train`: both stages into one run folder, resumable at any moment."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 from dataclasses import dataclass, field
@@ -12,18 +14,20 @@ from worldlet.config import dump_yaml, load_yaml, to_dict
 from worldlet.data.shards import read_manifest
 from worldlet.dynamics import DynamicsConfig
 from worldlet.tokenizer import Tokenizer, TokenizerConfig
-from worldlet.train.checkpoint import load_weights
-from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig, build_tokens
+from worldlet.train import checkpoint
+from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig
 from worldlet.train.loop import FitResult, LoopConfig, fit
 from worldlet.train.tokenizer_stage import TokenizerStage, TokenizerStageConfig
+from worldlet.train.tokens import build_tokens
 
 CONFIG_NAME = "config.yaml"
+STAGES = ("tokenizer", "dynamics")
 _TOKENIZER_MINUTES_SHARE, _TOKENIZER_STEPS_SHARE = 0.12, 0.25  # of a budget given for both stages
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run: data, sizes and schedule of both stages."""
+    """A whole run: data, sizes and schedule of both stages. ValueError unless either minutes or steps are given."""
 
     data: str
     """Data folder that `worldlet record` wrote."""
@@ -67,32 +71,32 @@ class TrainConfig:
             raise ValueError("say how long to train: give either --minutes or --steps")
 
     def budget(self, stage: str) -> tuple[float | None, int | None]:
-        """Minutes and steps of a stage."""
+        """Minutes and steps of a stage, one of them None."""
         if self.stage != "all":
             return self.minutes, self.steps
-        minutes, steps = _TOKENIZER_MINUTES_SHARE, _TOKENIZER_STEPS_SHARE
-        if stage == "dynamics":
-            minutes, steps = 1 - minutes, 1 - steps
-        return (None if self.minutes is None else self.minutes * minutes), (
-            None if self.steps is None else max(1, round(self.steps * steps))
-        )
+        share = _TOKENIZER_STEPS_SHARE if self.minutes is None else _TOKENIZER_MINUTES_SHARE
+        share = share if stage == "tokenizer" else 1 - share
+        if self.minutes is not None:
+            return self.minutes * share, None
+        assert self.steps is not None
+        return None, max(1, round(self.steps * share))
 
 
 def train(config: TrainConfig) -> list[FitResult]:
     """Train the stages asked for; returns how each ended. An interrupted stage ends the run, which `resume` takes up.
 
     Raises:
-        ValueError: on data that cannot be read, sizes that do not fit, or a run folder that already holds what would be written.
+        ValueError: on data that cannot be read, sizes that do not fit, or a run folder that already holds what would be
+            written.
     """
     config = fitted(config)
     run = Path(config.out)
     _claim(run, config)
     results = []
-    for stage in ("tokenizer", "dynamics"):
-        if config.stage in ("all", stage):
-            results.append(fit(_build(stage, run, config), run, _loop(stage, config), resume=config.resume))
-            if not results[-1].finished:
-                break
+    for stage in _stages(config):
+        results.append(fit(_build(stage, run, config), run, _loop(stage, config), resume=config.resume))
+        if not results[-1].finished:
+            break
     return results
 
 
@@ -119,29 +123,39 @@ def load_config(run: str | Path) -> TrainConfig:
     path = Path(run) / CONFIG_NAME
     if not path.exists():
         raise ValueError(
-            f"{run} is not a run folder (it has no {CONFIG_NAME}): train one with `worldlet train DATA --out {run} --minutes 60`"
+            f"{run} is not a run folder (it has no {CONFIG_NAME}): "
+            f"train one with `worldlet train DATA --out {run} --minutes 60`"
         )
     return load_yaml(TrainConfig, path)
 
 
 def load_tokenizer(run: str | Path) -> Tokenizer:
-    """The best tokenizer of a run (averaged weights), in eval mode."""
+    """The best tokenizer of a run (averaged weights), in eval mode; ValueError if it is not trained yet."""
     config = load_config(run)
     tokenizer = Tokenizer(config.tokenizer)
-    tokenizer.load_state_dict(load_weights(Path(run) / "tokenizer"))
+    tokenizer.load_state_dict(checkpoint.load_weights(Path(run) / "tokenizer"))
     return tokenizer.eval().requires_grad_(False)
 
 
+def _stages(config: TrainConfig) -> tuple[str, ...]:
+    return STAGES if config.stage == "all" else (config.stage,)
+
+
+def _is_begun(run: Path, stage: str) -> bool:
+    return any(checkpoint.exists(run / stage / which) for which in ("last", "best"))
+
+
 def _claim(run: Path, config: TrainConfig) -> None:
-    """Write the run's config, after checking that it agrees with the one already there."""
+    """Write the run's config, after checking that it agrees with what is already there."""
+    for stage in _stages(config):
+        if not config.resume and _is_begun(run, stage):
+            raise ValueError(f"{run} already holds a trained {stage}: add --resume to go on, or choose another folder")
     path = run / CONFIG_NAME
     if path.exists():
         before = load_config(run)
-        for name in ("tokenizer", "dynamics"):
+        for name in STAGES:
             if (run / name).exists() and getattr(before, name) != getattr(config, name):
-                raise ValueError(
-                    f"{run} was begun with another `{name}` ({getattr(before, name)}): use the same, or another run folder"
-                )
+                raise ValueError(f"{run} was begun with another `{name}`: {_difference(before, config, name)}")
     run.mkdir(parents=True, exist_ok=True)
     dump_yaml(dataclasses.replace(config, resume=False), path)
 
@@ -149,7 +163,8 @@ def _claim(run: Path, config: TrainConfig) -> None:
 def _loop(stage: str, config: TrainConfig) -> LoopConfig:
     minutes, steps = config.budget(stage)
     return LoopConfig(
-        minutes=minutes, steps=steps, precision=config.precision, device=config.device, threads=config.threads, seed=config.seed,
+        minutes=minutes, steps=steps, precision=config.precision, device=config.device,
+        threads=config.threads, seed=config.seed,
         learning_rate=config.tokenizer_learning_rate if stage == "tokenizer" else config.dynamics_learning_rate,
         validate_every_minutes=config.validate_every_minutes, validate_every_steps=config.validate_every_steps,
         picture_every_minutes=2 * config.validate_every_minutes, picture_every_steps=config.validate_every_steps,
@@ -158,17 +173,26 @@ def _loop(stage: str, config: TrainConfig) -> LoopConfig:
 
 
 def _build(stage: str, run: Path, config: TrainConfig) -> TokenizerStage | DynamicsStage:
-    torch.manual_seed(config.seed)
-    if stage == "tokenizer":
-        return TokenizerStage(config.data, config.tokenizer, config.tokenizer_stage, config.seed)
-    tokenizer = load_tokenizer(run)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    tables = {
-        split: build_tokens(tokenizer, config.data, split, run / "tokens" / f"{split}-{fingerprint(tokenizer)}.npz")
+    torch.manual_seed(config.seed)
+    if stage == "tokenizer":
+        fresh = not (config.resume and _is_begun(run, stage))
+        return TokenizerStage(config.data, config.tokenizer, config.tokenizer_stage, config.seed, fit_codes=fresh)
+    tokenizer = load_tokenizer(run)
+    mark = fingerprint(tokenizer)
+    train, val = (
+        build_tokens(tokenizer, config.data, split, run / "tokens" / f"{split}-{mark}.npz")
         for split in ("train", "val")
-    }
-    return DynamicsStage(tables["train"], tables["val"], config.dynamics, config.dynamics_stage, config.seed, tokenizer)
+    )
+    return DynamicsStage(train, val, config.dynamics, config.dynamics_stage, config.seed, tokenizer)
+
+
+def _difference(before: TrainConfig, now: TrainConfig, name: str) -> str:
+    """One sentence on the settings of a part in which two configs differ, and what to do."""
+    old, new = to_dict(getattr(before, name)), to_dict(getattr(now, name))
+    changed = ", ".join(f"{key} {old[key]!r} (now {new[key]!r})" for key in old if old[key] != new[key])
+    return f"{changed}; use the same, or another run folder"
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:

@@ -1,5 +1,7 @@
 """Training of the tokenizer: crops of frames in, pixels out, with the error weighted towards what moves."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,12 +15,15 @@ from worldlet.tokenizer import Tokenizer, TokenizerConfig
 from worldlet.tokenizer.codebook import count_patches, fit_codebook
 from worldlet.tokenizer.quantize import PatchCodebook
 
-DEAD_BELOW = 0.02  # expected uses a batch below which a code counts as dead
+DEAD_BELOW = 0.02
+"""Expected uses a batch below which a code counts as dead."""
+_FIT_FRAMES = 500  # frames whose patches are counted at a time
+_VAL_FRAMES = 16  # frames validated at a time
 
 
 @dataclass(frozen=True)
 class TokenizerStageConfig:
-    """What a batch is and what counts in it."""
+    """What a batch is and what counts in it. ValueError for values out of range."""
 
     batch_size: int = 48
     """Crops a step."""
@@ -39,30 +44,35 @@ class TokenizerStageConfig:
     revive_until: float = 0.7
     """Share of the training after which no code is revived."""
 
+    def __post_init__(self) -> None:
+        if self.crop < 8 or self.crop % 8:
+            raise ValueError(f"crop is {self.crop}: it must be a multiple of 8")
+        if min(self.batch_size, self.max_frames, self.val_frames, self.revive_every) < 1:
+            raise ValueError("batch_size, max_frames, val_frames and revive_every must be at least 1")
+
 
 class TokenizerStage:
-    """The tokenizer as a stage of the training loop."""
+    """The tokenizer as a stage of the training loop.
+
+    `fit_codes` says whether the codebook of patches is found at the start; a run that is resumed has it already.
+    """
 
     name = "tokenizer"
 
-    def __init__(self, data: str | Path, model: TokenizerConfig, config: TokenizerStageConfig, seed: int):
+    def __init__(
+        self, data: str | Path, model: TokenizerConfig, config: TokenizerStageConfig, seed: int, fit_codes: bool = True
+    ):
         self.config, self.seed = config, seed
-        self.module: nn.Module = Tokenizer(model)
+        self.tokenizer = Tokenizer(model)
+        self.module: nn.Module = self.tokenizer
         self.items_per_step = config.batch_size
         self.train = FrameTable.load(data, "train", config.max_frames, seed)
         self.val = FrameTable.load(data, "val", config.val_frames, seed)
-        if model.quantizer == "patch":
-            self._fit_codebook(model)
+        if fit_codes and model.quantizer == "patch":
+            self._fit_codebook(model.codebook_size)
         self._crop = tuple(min(config.crop, side) for side in model.frame_size)
         self._progress = 0.0
         self._frames: Tensor | None = None
-
-    def _fit_codebook(self, model: TokenizerConfig) -> None:
-        rows = np.array_split(np.arange(len(self.train)), -(-len(self.train) // 500))
-        batches = ((frames, moving) for frames, _, moving in map(self.train.rows, rows))
-        patches, counts, moving = count_patches(batches)
-        codes = fit_codebook(patches, counts, moving, model.codebook_size, self.config.hero_weight, self.seed)
-        cast(PatchCodebook, cast(Tokenizer, self.module).quantizer).codebook.copy_(codes)
 
     @property
     def device(self) -> torch.device:
@@ -92,18 +102,20 @@ class TokenizerStage:
         """Now and then, while it is early, give dead codes to the worst-served latents."""
         if step % self.config.revive_every or self._progress > self.config.revive_until or self._frames is None:
             return
-        assert isinstance(self.module, Tokenizer)
         generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + step)
         with torch.no_grad():
-            latents = self.module.latents(self._frames).flatten(0, 1)
-        self.module.quantizer.revive(latents, generator, DEAD_BELOW)
+            latents = self.tokenizer.latents(self._frames).flatten(0, 1)
+        self.tokenizer.quantizer.revive(latents, generator, DEAD_BELOW)
 
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Pixels over whole held-out frames: `loss` (weighted), `psnr_db`, `hero_psnr_db`, `codes`."""
+        """Measure whole held-out frames: `loss` (weighted squared error), `psnr_db`, `hero_psnr_db`, `codes` in use.
+
+        Without a pixel of the hero there is no `hero_psnr_db`.
+        """
         assert isinstance(module, Tokenizer)
         squares = hero_squares = hero_pixels = weighted = weight = count = 0.0
         used: set[int] = set()
-        for rows in np.array_split(np.arange(len(self.val)), max(1, len(self.val) // 16)):
+        for rows in np.array_split(np.arange(len(self.val)), max(1, len(self.val) // _VAL_FRAMES)):
             frames, hero, moving = (torch.from_numpy(array).to(self.device) for array in self.val.rows(rows))
             real = frames.permute(0, 3, 1, 2).float() / 255
             tokens = module.encode(real)
@@ -113,13 +125,8 @@ class TokenizerStage:
             hero_squares, hero_pixels = hero_squares + error[hero].sum().item(), hero_pixels + hero.sum().item()
             weighted, weight = weighted + (error * weights).sum().item(), weight + weights.sum().item()
             used |= set(tokens.unique().tolist())
-        decibel = lambda s, n: float(-10 * np.log10(max(s / max(n, 1), 1e-10)))  # noqa: E731
-        return {
-            "loss": weighted / weight,
-            "psnr_db": decibel(squares, count),
-            "hero_psnr_db": decibel(hero_squares, hero_pixels),
-            "codes": len(used),
-        }
+        figures = {"loss": weighted / weight, "psnr_db": _decibels(squares, count), "codes": float(len(used))}
+        return figures | ({"hero_psnr_db": _decibels(hero_squares, hero_pixels)} if hero_pixels else {})
 
     def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
         """Held-out frames over their reconstructions."""
@@ -127,10 +134,11 @@ class TokenizerStage:
         frames, _, _ = self.val.rows(np.arange(min(8, len(self.val))))
         real = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).float() / 255
         made = module.decode(module.encode(real)).float().mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        return {"reconstruction": np.concatenate([np.concatenate(list(row), 1) for row in (frames, made)], 0)}
+        rows = [np.concatenate(list(row), 1) for row in (frames, made)]
+        return {"reconstruction": np.concatenate(rows, 0)}
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Crops (B, 3, c, c) in [0, 1] and pixel weights (B, 1, c, c), on the token grid; a function of (seed, step)."""
+        """Crops (B, 3, c, c) in [0, 1] and pixel weights (B, 1, c, c), on the token grid; from (seed, step)."""
         frames, hero, moving = self.train.batch(step, self.config.batch_size, self.seed)
         rng = np.random.default_rng([self.seed, step, 5])
         height, width = self._crop
@@ -158,8 +166,18 @@ class TokenizerStage:
         return corner[0], corner[1]
 
     def _weights(self, hero_BHW: Tensor, moving_BHW: Tensor) -> Tensor:
-        return (
-            1
-            + self.config.hero_weight * hero_BHW.float()
-            + self.config.moving_weight * (moving_BHW & ~hero_BHW).float()
-        )
+        """What each pixel's error weighs: float (B, H, W)."""
+        others = moving_BHW & ~hero_BHW
+        return 1 + self.config.hero_weight * hero_BHW.float() + self.config.moving_weight * others.float()
+
+    def _fit_codebook(self, size: int) -> None:
+        rows = np.array_split(np.arange(len(self.train)), -(-len(self.train) // _FIT_FRAMES))
+        batches = ((frames, moving) for frames, _, moving in map(self.train.rows, rows))
+        patches, counts, moving = count_patches(batches)
+        codes = fit_codebook(patches, counts, moving, size, self.config.hero_weight, self.seed)
+        cast(PatchCodebook, self.tokenizer.quantizer).codebook.copy_(codes)
+
+
+def _decibels(squares: float, count: float) -> float:
+    """PSNR of a summed squared error of values in [0, 1]; at most 100."""
+    return float(-10 * np.log10(max(squares / count, 1e-10)))

@@ -1,0 +1,86 @@
+"""The dynamics on its own predictions: what training disturbs, feeds back, and lets run free.
+
+All of it draws from torch's global generator. Shapes: `tokens_BTN` frames 0..T, `actions_BT` of which `[:, t]` leads
+from frame t to t + 1, `prompt_BD`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worldlet.dynamics import Dynamics
+from worldlet.dynamics.sampling import next_frame, sample
+
+
+def disturb(tokens_BTN: Tensor, most: float) -> Tensor:
+    """Replace some tokens: half of them by others of the same frame, half by others of the batch.
+
+    Each clip draws its own share below `most`.
+    """
+    b, t, n = tokens_BTN.shape
+    share = torch.rand(b, 1, 1, device=tokens_BTN.device) * most
+    hit = torch.rand(tokens_BTN.shape, device=tokens_BTN.device) < share
+    own = tokens_BTN.gather(-1, torch.randint(n, (b, t, n), device=tokens_BTN.device))
+    other = tokens_BTN.flatten()[torch.randint(tokens_BTN.numel(), (b, t, n), device=tokens_BTN.device)]
+    return torch.where(hit, torch.where(torch.rand_like(share.expand(b, t, n)) < 0.5, own, other), tokens_BTN)
+
+
+def rollout_features(
+    model: Dynamics,
+    tokens_BTN: Tensor,
+    seen_BTN: Tensor,
+    actions_BT: Tensor,
+    prompt_BD: Tensor,
+    mobile_BTN: Tensor,
+    steps: int,
+    far: float,
+) -> Tensor:
+    """Features (B, T, N, E) of a clip whose last `steps` frames the model sees through its own predictions.
+
+    `seen_BTN` (T frames) is what it sees before them. Fed back are all cells where something moves (`mobile_BTN`), now
+    or next, and their neighbours, and a share `far` of the others; the rest stays true, because what is new at the edge
+    of the screen may rightly differ.
+    """
+    steps = min(steps, actions_BT.shape[1] - 1)
+    known = actions_BT.shape[1] - steps
+    features, state = model.features(seen_BTN[:, :known], actions_BT[:, :known], prompt_BD)
+    parts, guess_BN = [features], _draw(model, features[:, -1])
+    for t in range(known, known + steps):
+        near_BN = around(mobile_BTN[:, t - 1] | mobile_BTN[:, t], model.config.grid)
+        fed_back_BN = near_BN | (torch.rand_like(guess_BN, dtype=torch.float32) < far)
+        current_BN = torch.where(fed_back_BN, guess_BN, tokens_BTN[:, t])
+        after, state = model.step_features(state, current_BN, actions_BT[:, t], prompt_BD)
+        parts.append(after[:, None])
+        guess_BN = _draw(model, after)
+    return torch.cat(parts, 1)
+
+
+def free_run(model: Dynamics, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor, context: int) -> Tensor:
+    """Dream on from frame `context` of a clip under its actions: tokens (B, T - context + 1, N).
+
+    The first is the last true frame, the others are dreamed; `context` true frames before it warm the state up.
+    """
+    state = model.init_state(len(tokens_BTN))
+    for t in range(context):
+        _, state = model.step(state, tokens_BTN[:, t], actions_BT[:, t], prompt_BD)
+    current_BN = tokens_BTN[:, context]
+    frames = [current_BN]
+    for t in range(context, actions_BT.shape[1]):
+        noise_BN = torch.rand_like(current_BN, dtype=torch.float32)
+        current_BN, state = next_frame(model, state, current_BN, actions_BT[:, t], prompt_BD, noise_BN)
+        frames.append(current_BN)
+    return torch.stack(frames, 1)
+
+
+def around(cells_BN: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Cells of a grid and their eight neighbours: bool (B, N) -> bool (B, N)."""
+    cells_B1hw = cells_BN.float().unflatten(1, grid)[:, None]
+    return F.max_pool2d(cells_B1hw, 3, stride=1, padding=1)[:, 0].flatten(1) > 0
+
+
+def _draw(model: Dynamics, features_BNE: Tensor) -> Tensor:
+    """Sample the next frame's tokens (B, N) without a gradient."""
+    noise_BN = torch.rand(features_BNE.shape[:2], device=features_BNE.device)
+    return sample(model.head(features_BNE).detach(), noise_BN)
