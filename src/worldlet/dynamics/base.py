@@ -6,11 +6,21 @@ dict of tensors (B, ...), zeros at the start.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
 State = dict[str, Tensor]
+
+
+class Window(NamedTuple):
+    """A part of every frame, in patches: `size` down and across, and each clip's own top left `corner_B2` (row, column).
+
+    Training looks at windows around what moves; play always sees the whole frame.
+    """
+
+    size: tuple[int, int]
+    corner_B2: Tensor
 
 
 @dataclass(frozen=True)
@@ -72,8 +82,13 @@ class Dynamics(Protocol):
         """Logits (B, T, N, V) of the next frame at every position, in parallel."""
         ...
 
-    def features(self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor) -> tuple[Tensor, State]:
-        """Features (B, T, N, E) before the last matrix, and the state after the last frame."""
+    def features(
+        self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor, window: Window | None = None
+    ) -> tuple[Tensor, State]:
+        """Features (B, T, N, E) before the last matrix, and the state after the last frame.
+
+        With a `window`, N counts the tokens inside it.
+        """
         ...
 
     def head(self, features: Tensor) -> Tensor:
@@ -93,7 +108,7 @@ class Dynamics(Protocol):
         ...
 
     def step_features(
-        self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor
+        self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor, window: Window | None = None
     ) -> tuple[Tensor, State]:
         """`step` before the last matrix: features (B, N, E)."""
         ...

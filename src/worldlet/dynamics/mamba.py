@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from worldlet.dynamics.base import DynamicsConfig, State
+from worldlet.dynamics.base import DynamicsConfig, State, Window
 from worldlet.dynamics.conditioning import Conditioning, Modulation
 from worldlet.nn.attention import SpatialAttention
 from worldlet.nn.ssm import SelectiveSSM
@@ -35,7 +35,9 @@ class Block(nn.Module):
         with torch.no_grad():
             cast(nn.Linear, self.mlp[2]).weight.mul_(0.5)
 
-    def forward(self, x_BTPC: Tensor, condition_BTC: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, x_BTPC: Tensor, condition_BTC: Tensor, size: tuple[int, int] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The whole clip from a zero state; returns the state after it as `init_state` lays it out."""
         b, t, p, _ = x_BTPC.shape
         u = self.into_time(x_BTPC, condition_BTC)
@@ -46,10 +48,10 @@ class Block(nn.Module):
             y, (tap, memory) = self.time(u.transpose(1, 2).flatten(0, 1), chunk=_SCAN_CHUNK)
             state = tap.unflatten(0, (b, p)), memory.unflatten(0, (b, p))
             x_BTPC = x_BTPC + y.unflatten(0, (b, p)).transpose(1, 2)
-        return self._within_frames(x_BTPC, condition_BTC), state
+        return self._within_frames(x_BTPC, condition_BTC, size), state
 
     def step(
-        self, x_BPC: Tensor, condition_BC: Tensor, state: tuple[Tensor, Tensor]
+        self, x_BPC: Tensor, condition_BC: Tensor, state: tuple[Tensor, Tensor], size: tuple[int, int] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One frame."""
         b, p, _ = x_BPC.shape
@@ -60,11 +62,11 @@ class Block(nn.Module):
         else:
             y, (tap, memory) = self.time.step(u.flatten(0, 1), (state[0].flatten(0, 1), state[1].flatten(0, 1)))
             y, after = y.unflatten(0, (b, p)), (tap.unflatten(0, (b, p)), memory.unflatten(0, (b, p)))
-        return self._within_frames((x_BPC + y)[:, None], condition_BTC)[:, 0], after
+        return self._within_frames((x_BPC + y)[:, None], condition_BTC, size)[:, 0], after
 
-    def _within_frames(self, x: Tensor, condition_BTC: Tensor) -> Tensor:
+    def _within_frames(self, x: Tensor, condition_BTC: Tensor, size: tuple[int, int] | None) -> Tensor:
         b, t = x.shape[:2]
-        x = x + self.space(self.space_norm(x).flatten(0, 1)).unflatten(0, (b, t))
+        x = x + self.space(self.space_norm(x).flatten(0, 1), size).unflatten(0, (b, t))
         return x + self.mlp(self.into_mlp(x, condition_BTC))
 
 
@@ -89,14 +91,17 @@ class Mamba(nn.Module):
         """Logits (B, T, N, V)."""
         return self.head(self.features(tokens_BTN, actions_BT, prompt_BD)[0])
 
-    def features(self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor) -> tuple[Tensor, State]:
+    def features(
+        self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor, window: Window | None = None
+    ) -> tuple[Tensor, State]:
         """Features (B, T, N, E), and the state after the last frame."""
         condition = self.condition(actions_BT, prompt_BD)
-        x = self._embed(tokens_BTN, condition)
+        x = self._embed(tokens_BTN, condition, window)
+        size = window and window.size
         state: State = {}
         for i, block in enumerate(self.blocks):
-            x, (state[f"tap_{i}"], state[f"memory_{i}"]) = block(x, condition)
-        return self._ungroup(self.outputs(self.norm(x))), state
+            x, (state[f"tap_{i}"], state[f"memory_{i}"]) = block(x, condition, size)
+        return self._ungroup(self.outputs(self.norm(x)), size), state
 
     def head(self, features: Tensor) -> Tensor:
         """Logits of features."""
@@ -135,25 +140,34 @@ class Mamba(nn.Module):
         return self.head(features), after
 
     def step_features(
-        self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor
+        self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor, window: Window | None = None
     ) -> tuple[Tensor, State]:
         """Features (B, N, E) of the next frame."""
         condition = self.condition(action_B[:, None], prompt_BD)
-        x = self._embed(tokens_BN[:, None], condition)[:, 0]
+        x = self._embed(tokens_BN[:, None], condition, window)[:, 0]
+        size = window and window.size
         after: State = {}
         for i, block in enumerate(self.blocks):
             before = state[f"tap_{i}"], state[f"memory_{i}"]
-            x, (after[f"tap_{i}"], after[f"memory_{i}"]) = cast(Block, block).step(x, condition[:, 0], before)
-        return self._ungroup(self.outputs(self.norm(x))[:, None])[:, 0], after
+            x, (after[f"tap_{i}"], after[f"memory_{i}"]) = cast(Block, block).step(x, condition[:, 0], before, size)
+        return self._ungroup(self.outputs(self.norm(x))[:, None], size)[:, 0], after
 
-    def _embed(self, tokens_BTN: Tensor, condition_BTC: Tensor) -> Tensor:
-        (h, w), (ph, pw) = self.positions, self.config.patch
+    def _embed(self, tokens_BTN: Tensor, condition_BTC: Tensor, window: Window | None) -> Tensor:
+        (h, w), (ph, pw) = window.size if window else self.positions, self.config.patch
         b, t, _ = tokens_BTN.shape
         x = self.embedding(tokens_BTN).reshape(b, t, h, ph, w, pw, -1).transpose(4, 3).reshape(b, t, h * w, -1)
-        x = self.inputs(x) + self.place
+        x = self.inputs(x) + (self.place if window is None else self._places(window)[:, None])
         return x + condition_BTC[:, :, None] if self.config.conditioning == "add" else x
 
-    def _ungroup(self, x_BTPF: Tensor) -> Tensor:
-        (h, w), (ph, pw) = self.positions, self.config.patch
+    def _places(self, window: Window) -> Tensor:
+        """The place vectors (B, P, C) under each clip's window."""
+        rows, columns = (
+            window.corner_B2[:, axis, None] + torch.arange(window.size[axis], device=self.place.device)
+            for axis in (0, 1)
+        )
+        return self.place[(rows[:, :, None] * self.positions[1] + columns[:, None]).flatten(1)]
+
+    def _ungroup(self, x_BTPF: Tensor, size: tuple[int, int] | None) -> Tensor:
+        (h, w), (ph, pw) = size or self.positions, self.config.patch
         b, t = x_BTPF.shape[:2]
         return x_BTPF.reshape(b, t, h, w, ph, pw, -1).transpose(3, 4).reshape(b, t, h * ph * w * pw, -1)

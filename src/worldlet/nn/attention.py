@@ -15,7 +15,7 @@ class SpatialAttention(nn.Module):
         super().__init__()
         if width % heads:
             raise ValueError(f"heads is {heads}: it must divide the width {width}")
-        self.heads = heads
+        self.heads, self.grid = heads, grid
         self.qkv = nn.Linear(width, 3 * width)
         self.outputs = nn.Linear(width, width)
         h, w = grid
@@ -27,10 +27,17 @@ class SpatialAttention(nn.Module):
         with torch.no_grad():
             self.outputs.weight.mul_(0.5)
 
-    def forward(self, x_BND: Tensor) -> Tensor:
-        """Scaled dot-product attention plus the displacement bias."""
+    def forward(self, x_BND: Tensor, window: tuple[int, int] | None = None) -> Tensor:
+        """Scaled dot-product attention plus the displacement bias; of a `window` (rows, columns) of the grid alone if given."""
         q, k, v = self.qkv(x_BND).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        bias = self.bias[:, self.displacement].to(q.dtype)[None]
+        bias = self.bias[:, self._pairs(window)].to(q.dtype)[None]
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         mixed: Tensor = self.outputs(y.transpose(1, 2).flatten(2))
         return mixed
+
+    def _pairs(self, window: tuple[int, int] | None) -> Tensor:
+        """Which bias belongs to each pair of positions: displacements are the same wherever a window lies."""
+        if window is None:
+            return self.displacement
+        (rows, columns), (h, w) = window, self.grid
+        return self.displacement.view(h, w, h, w)[:rows, :columns, :rows, :columns].reshape(rows * columns, -1)

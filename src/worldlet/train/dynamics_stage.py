@@ -14,6 +14,7 @@ from worldlet.dynamics import Dynamics, DynamicsConfig, build_dynamics
 from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss
 from worldlet.tokenizer import Tokenizer
 from worldlet.train.rollout import disturb, free_run, rollout_features
+from worldlet.train.windows import cut_windows, inside
 
 _VAL_BATCH, _VAL_SEED, _VAL_CONTEXT = 8, 12345, 2
 _VAL_HORIZONS = (1, 5, 10, 20)
@@ -38,6 +39,12 @@ class DynamicsStageConfig:
     """Frames of a rollout."""
     rollout_far: float = 0.3
     """Share of cells away from anything that moves whose own prediction is fed back; near it all are."""
+    window: tuple[int, int] = (5, 5)
+    """Patches down and across of the windows around the hero that most steps look at."""
+    window_share: float = 0.67
+    """Share of the steps that look at windows instead of whole frames."""
+    window_batch_size: int = 8
+    """Clips of a step that looks at windows."""
     val_clips: int = 24
     """Validation clips."""
 
@@ -101,23 +108,30 @@ class DynamicsStage:
         return [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Weighted cross-entropy of the batch of `step`."""
+        """Weighted cross-entropy of the batch of `step`: clips of whole frames, or of windows around the hero."""
         config = self.config
-        clips = self.clips(self.train, step, config.batch_size, self.seed)
+        looks_close = float(torch.rand(())) < config.window_share
+        clips = self.clips(self.train, step, config.window_batch_size if looks_close else config.batch_size, self.seed)
         weights = cell_weights(clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN, config.weights)
-        prompt = self._no_prompt(config.batch_size)
+        window = None
+        if looks_close:
+            cut = cut_windows(clips.hero_BTN, self.model.config, config.window)
+            window, weights = cut.window, inside(weights, cut) * cut.inner_BN[:, None]
+            tokens, hero, moving = (inside(part, cut) for part in (clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN))
+            clips = Clips(tokens, clips.actions_BT, hero, moving)
+        prompt = self._no_prompt(len(clips.tokens_BTN))
         seen = disturb(clips.tokens_BTN[:, :-1], config.noise)
         rolls_out = progress >= config.rollout_from
         if rolls_out:
             mobile = clips.hero_BTN | clips.moving_BTN
             features = rollout_features(
                 self.model, clips.tokens_BTN, seen, clips.actions_BT, prompt, mobile,
-                config.rollout_steps, config.rollout_far,
+                config.rollout_steps, config.rollout_far, window,
             )  # fmt: skip
         else:
-            features, _ = self.model.features(seen, clips.actions_BT, prompt)
+            features, _ = self.model.features(seen, clips.actions_BT, prompt, window)
         value = weighted_loss(self.model, features, clips.tokens_BTN[:, 1:], weights, config.weights.still_share)
-        return value, {"rollout": float(rolls_out)}
+        return value, {"rollout": float(rolls_out), "window": float(looks_close)}
 
     def after_step(self, step: int) -> None:
         """Nothing follows a step."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldlet.dynamics import Dynamics
+from worldlet.dynamics import Dynamics, Window
 from worldlet.dynamics.sampling import next_frame, sample
 
 
@@ -36,6 +36,7 @@ def rollout_features(
     mobile_BTN: Tensor,
     steps: int,
     far: float,
+    window: Window | None = None,
 ) -> Tensor:
     """Features (B, T, N, E) of a clip whose last `steps` frames the model sees through its own predictions.
 
@@ -45,13 +46,15 @@ def rollout_features(
     """
     steps = min(steps, actions_BT.shape[1] - 1)
     known = actions_BT.shape[1] - steps
-    features, state = model.features(seen_BTN[:, :known], actions_BT[:, :known], prompt_BD)
+    ph, pw = model.config.patch
+    grid = (window.size[0] * ph, window.size[1] * pw) if window else model.config.grid
+    features, state = model.features(seen_BTN[:, :known], actions_BT[:, :known], prompt_BD, window)
     parts, guess_BN = [features], _draw(model, features[:, -1])
     for t in range(known, known + steps):
-        near_BN = around(mobile_BTN[:, t - 1] | mobile_BTN[:, t], model.config.grid)
+        near_BN = around(mobile_BTN[:, t - 1] | mobile_BTN[:, t], grid)
         fed_back_BN = near_BN | (torch.rand_like(guess_BN, dtype=torch.float32) < far)
         current_BN = torch.where(fed_back_BN, guess_BN, tokens_BTN[:, t])
-        after, state = model.step_features(state, current_BN, actions_BT[:, t], prompt_BD)
+        after, state = model.step_features(state, current_BN, actions_BT[:, t], prompt_BD, window)
         parts.append(after[:, None])
         guess_BN = _draw(model, after)
     return torch.cat(parts, 1)
