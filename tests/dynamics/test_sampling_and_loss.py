@@ -1,0 +1,108 @@
+"""The sampler gives every open future its share; the loss weighs the cells it says it weighs."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch.nn import functional as F  # noqa: E402
+
+from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss  # noqa: E402
+from worldlet.dynamics.sampling import CANDIDATES, next_frame, sample  # noqa: E402
+
+ALMOST_ONE = torch.tensor(1.0).nextafter(torch.tensor(0.0)).item()
+
+
+def logits_of(probabilities, order, codes=40):
+    """Logits (codes,) that give `probabilities` to the codes of `order` and next to nothing to the others."""
+    logits = torch.full((codes,), -30.0)
+    logits[torch.tensor(order)] = torch.tensor(probabilities).log()
+    return logits
+
+
+def test_uniform_noise_gives_the_frequencies_that_min_p_leaves():
+    logits = logits_of([0.5, 0.25, 0.15, 0.06, 0.04], [7, 3, 21, 5, 30])  # the last two are below 0.2 * 0.5
+    noise = ((torch.arange(9000) + 0.5) / 9000)[None]
+    drawn = sample(logits.expand(1, 9000, -1), noise)
+    assert drawn.shape == (1, 9000) and drawn.dtype == torch.int64
+    counts = drawn[0].bincount(minlength=40)
+    expected = {7: 5000, 3: 2500, 21: 1500}
+    assert all(abs(int(counts[code]) - count) <= 1 for code, count in expected.items())
+    assert int(counts.sum()) == sum(int(counts[code]) for code in expected)
+    wide = sample(logits.expand(1, 9000, -1), noise, min_p=0.1)[0].bincount(minlength=40)
+    assert wide[5] == pytest.approx(9000 * 0.06 / 0.96, abs=2) and wide[30] == 0
+
+
+def test_the_ends_of_the_noise_pick_the_first_and_the_last_candidate():
+    logits = logits_of([0.4, 0.35, 0.25], [9, 2, 17])[None, None].expand(1, 2, -1)
+    assert sample(logits, torch.tensor([[0.0, ALMOST_ONE]])).tolist() == [[9, 17]]
+
+
+def test_peaked_logits_ignore_noise():
+    noise = torch.linspace(0, ALMOST_ONE, 101)[None]
+    assert set(sample(logits_of([0.9, 0.1], [4, 6]).expand(1, 101, -1), noise)[0].tolist()) == {4}
+
+
+def test_no_more_than_the_candidates_take_part_and_small_codebooks_work():
+    noise = torch.linspace(0, ALMOST_ONE, 1000)[None]
+    assert len(sample(torch.zeros(1, 1000, 40), noise).unique()) == CANDIDATES
+    assert set(sample(torch.zeros(1, 1000, 3), noise)[0].tolist()) == {0, 1, 2}
+
+
+def test_next_frame_is_a_step_and_a_draw():
+    class Model:
+        def step(self, state, tokens, action, prompt):
+            return F.one_hot(tokens + action[:, None], 10).float() * 50, {"seen": state["seen"] + 1}
+
+    tokens, state = next_frame(
+        Model(), {"seen": torch.zeros(1)}, torch.tensor([[1, 2]]), torch.tensor([3]), None, torch.rand(1, 2)
+    )
+    assert tokens.tolist() == [[4, 5]] and state["seen"].tolist() == [1]
+
+
+def test_cells_weigh_by_what_is_there_before_or_after_the_step():
+    """A hero who stands on a cell in frame 2 alone weighs in predicting frame 2 and in predicting frame 3."""
+    config = CellWeights(hero=10.0, moving=4.0, scroll=2.0)
+    tokens = torch.zeros(1, 5, 12, dtype=torch.int64)
+    hero, moving = torch.zeros(1, 5, 12, dtype=torch.bool), torch.zeros(1, 5, 12, dtype=torch.bool)
+    hero[0, 2, 3] = True
+    moving[0, 2, 3] = moving[0, 1, 8] = True
+    tokens[0, 4, :2] = 1  # two of twelve cells change on the way to the last frame: it scrolls
+    expected = torch.ones(1, 4, 12)
+    expected[0, 1, 3] = expected[0, 2, 3] = 11.0
+    expected[0, 0, 8] = expected[0, 1, 8] = 5.0
+    expected[0, 3] += 2.0
+    torch.testing.assert_close(cell_weights(tokens, hero, moving, config), expected)
+    tokens[0, 4, 1] = 0  # one of twelve is no scrolling
+    assert cell_weights(tokens, hero, moving, config)[0, 3].tolist() == [1.0] * 12
+
+
+class Head:
+    """A last matrix alone."""
+
+    def head(self, features):
+        return features
+
+
+@pytest.fixture
+def cells():
+    torch.manual_seed(0)
+    weights = torch.where(torch.rand(2, 3, 50) < 0.2, 9.0, 1.0)
+    return torch.randn(2, 3, 50, 6), torch.randint(6, (2, 3, 50)), weights
+
+
+def test_the_loss_is_the_weighted_mean(cells):
+    features, targets, weights = cells
+    each = F.cross_entropy(features.flatten(0, 2), targets.flatten(), reduction="none").view_as(weights)
+    expected = (each * weights).sum() / weights.sum()
+    torch.testing.assert_close(weighted_loss(Head(), *cells, still_share=1.0), expected)
+
+
+def test_thinning_keeps_the_expectation_and_all_that_matters(cells):
+    features, targets, weights = cells
+    exact = float(weighted_loss(Head(), *cells, still_share=1.0))
+    torch.manual_seed(1)
+    draws = torch.stack([weighted_loss(Head(), *cells, still_share=0.25) for _ in range(600)])
+    assert 0 < draws.std() < exact
+    assert abs(float(draws.mean()) - exact) < 4 * float(draws.std()) / 600**0.5
+    weights = torch.where(weights > 1, weights, torch.zeros(()))  # nothing that counts more than 1 is ever left out
+    heavy = [float(weighted_loss(Head(), features, targets, weights, still_share=1e-9)) for _ in range(3)]
+    assert heavy[0] == heavy[1] == heavy[2]
