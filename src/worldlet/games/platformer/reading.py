@@ -24,7 +24,8 @@ from worldlet.games.platformer.env import PlatformerEnv
 from worldlet.games.platformer.level import ROWS
 from worldlet.games.platformer.rules import COLUMNS, SCREEN, hero_sprite
 
-HERO_ERROR = 2500.0  # mean squared error a colour value (0..255) over the hero's pixels up to which he counts as found
+# Mean squared errors of a colour value (0 to 255) up to which the hero, and the puff he dies in, count as found.
+HERO_ERROR, PUFF_ERROR = 2500.0, 500.0
 _HOOD, _BODY = np.array([(232, 40, 96), (40, 96, 220)], dtype=np.int32)
 _ENEMY = np.array((150, 60, 214), dtype=np.int32)
 _WHITE = np.array((255, 255, 255), dtype=np.int32)
@@ -125,38 +126,37 @@ def _hero_filters() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _find_hero(frame: np.ndarray) -> HeroReading | None:
-    """The best-fitting hero picture near pixels of his colours; positions are even, as the game's are."""
-    padded = np.pad(frame, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), mode="edge")
-    corners = _hero_corners(frame)
+    """The best-fitting hero picture near pixels of his hood and body; failing that, his puff near white ones.
+
+    A pale sky looks a little like a puff, so a puff has to fit better.
+    """
+    wide = frame.astype(np.int32)
+    dressed = (((wide - _HOOD) ** 2).sum(2) < _NEAR) | (((wide - _BODY) ** 2).sum(2) < _NEAR)
+    hero = _best_fit(frame, _corners(dressed, 0.5))
+    if hero is not None and hero.error <= HERO_ERROR:
+        return hero
+    hero = _best_fit(frame, _corners(((wide - _WHITE) ** 2).sum(2) < _NEARLY_WHITE, 0.0))
+    return hero if hero is not None and hero.error <= PUFF_ERROR else None
+
+
+def _best_fit(frame: np.ndarray, corners: np.ndarray) -> HeroReading | None:
+    """The hero picture that fits best at one of the box corners (n, 2), however badly; None without corners."""
     if not len(corners):
         return None
+    padded = np.pad(frame, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (HERO_HEIGHT, HERO_WIDTH), axis=(0, 1))
-    boxes = (
-        windows[corners[:, 1] + _MARGIN, corners[:, 0] + _MARGIN]
-        .transpose(0, 2, 3, 1)
-        .reshape(len(corners), -1)
-        .astype(np.float32)
-    )
+    boxes = windows[corners[:, 1] + _MARGIN, corners[:, 0] + _MARGIN].transpose(0, 2, 3, 1)
+    boxes = boxes.reshape(len(corners), -1).astype(np.float32)
     colours, masks, norms, counts = _hero_filters()
     errors = (boxes**2 @ masks.T - 2 * boxes @ colours.T + norms) / counts
     at, which = np.unravel_index(errors.argmin(), errors.shape)
     name, facing, _, _ = _hero_templates()[which]
     error = float(max(errors[at, which], 0.0))
-    if error > HERO_ERROR:
-        return None
     return HeroReading(int(corners[at, 0]), int(corners[at, 1]), _pose(name), facing, error)
 
 
-def _hero_corners(frame: np.ndarray) -> np.ndarray:
-    """Box corners (x, y) to try, int (n, 2): even ones around pixels of hood and body, or white ones for the puff."""
-    wide = frame.astype(np.int32)
-    hood = ((wide - _HOOD) ** 2).sum(2) < _NEAR
-    body = ((wide - _BODY) ** 2).sum(2) < _NEAR
-    spots = hood | body
-    if spots.sum() < _FEWEST_SPOTS:
-        spots = ((wide - _WHITE) ** 2).sum(2) < _NEARLY_WHITE
-    if spots.sum() < _FEWEST_SPOTS:
-        return np.zeros((0, 2), dtype=np.int64)
+def _corners(spots: np.ndarray, share: float) -> np.ndarray:
+    """Even corners (x, y) of boxes that hold a few spots, and at least a share of the most in any: int (n, 2)."""
     padded = np.pad(spots.astype(np.int32), HERO_HEIGHT)
     total = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     corners_y = np.arange(-HERO_HEIGHT + 4, SCREEN - 2, 2)
@@ -164,7 +164,7 @@ def _hero_corners(frame: np.ndarray) -> np.ndarray:
     y0, x0 = corners_y + HERO_HEIGHT, corners_x + HERO_HEIGHT
     inside = (total[np.ix_(y0 + HERO_HEIGHT, x0 + HERO_WIDTH)] - total[np.ix_(y0, x0 + HERO_WIDTH)]
               - total[np.ix_(y0 + HERO_HEIGHT, x0)] + total[np.ix_(y0, x0)])  # fmt: skip
-    keep = np.argwhere(inside >= max(_FEWEST_SPOTS, inside.max() // 2))
+    keep = np.argwhere(inside >= max(_FEWEST_SPOTS, int(inside.max() * share)))
     return np.stack([corners_x[keep[:, 1]], corners_y[keep[:, 0]]], axis=1)
 
 
