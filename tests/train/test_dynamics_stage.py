@@ -1,0 +1,258 @@
+"""The dynamics stage: what it feeds the network lines up in time, repeats, and measures only what is there."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from worldlet.data.clips import NO_ACTION, TokenTable  # noqa: E402
+from worldlet.dynamics import DynamicsConfig, Window, build_dynamics  # noqa: E402
+from worldlet.train import rollout  # noqa: E402
+from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig  # noqa: E402
+from worldlet.train.rollout import around, disturb, free_run, rollout_features  # noqa: E402
+from worldlet.train.windows import cut_windows, inside  # noqa: E402
+
+GRID, N, V = (4, 6), 24, 12
+MODEL = DynamicsConfig(
+    grid=GRID, codebook_size=V, actions=5, prompt_width=3, width=16, depth=1, heads=2, ssm_heads=2,
+    token_width=8, feature_width=8,
+)  # fmt: skip
+CONFIG = DynamicsStageConfig(batch_size=3, clip=8, rollout_steps=3, rollout_from=0.5, val_clips=16)
+
+
+def obedient_table(frames=40):
+    """Two episodes in which the whole frame t + 1 shows the action done at frame t; the hero wanders about."""
+    rng = np.random.default_rng(0)
+    actions = rng.integers(0, 5, 2 * frames)
+    tokens = np.zeros((2 * frames, N), np.uint16)
+    tokens[1:] = actions[:-1, None]
+    actions[[frames - 1, -1]] = NO_ACTION
+    hero = rng.random((2 * frames, N)) < 0.1
+    return TokenTable(tokens, actions, np.array([0, frames]), hero, np.zeros_like(hero))
+
+
+class Obedient(nn.Module):
+    """Predicts that every cell of the next frame shows the action: right on the table above, at every position."""
+
+    config = MODEL
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def features(self, tokens, actions, prompt, window=None):
+        shown = F.one_hot(actions, V).float() * self.weight
+        return shown[:, :, None].expand(*tokens.shape, V), {"seen": torch.zeros(len(tokens), 1)}
+
+    def head(self, features):
+        return features * 30
+
+    def init_state(self, batch):
+        return {"seen": torch.zeros(batch, 1)}
+
+    def step_features(self, state, tokens, action, prompt, window=None):
+        return self.features(tokens[:, None], action[:, None], prompt)[0][:, 0], state
+
+    def step(self, state, tokens, action, prompt):
+        features, state = self.step_features(state, tokens, action, prompt)
+        return self.head(features), state
+
+
+def stage_of(table, module=None, **changes):
+    torch.manual_seed(0)
+    stage = DynamicsStage(table, table, MODEL, DynamicsStageConfig(**{**vars(CONFIG), **changes}), seed=4)
+    if module is not None:
+        stage.module = module
+    return stage
+
+
+def test_batches_follow_from_seed_and_step():
+    table = obedient_table()
+    stage, other = stage_of(table), stage_of(table)
+    other.clips(table, 1, 3, 4)  # what was drawn before does not matter
+    first, again = stage.clips(table, 7, 3, 4), other.clips(table, 7, 3, 4)
+    assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
+    assert first.tokens_BTN.shape == (3, 9, N) and first.actions_BT.shape == (3, 8)
+    assert torch.equal(first.tokens_BTN[:, 1:, 0], first.actions_BT), "actions[t] leads to frames[t + 1]"
+    assert not torch.equal(stage.clips(table, 8, 3, 4).tokens_BTN, first.tokens_BTN)
+    assert not torch.equal(stage.clips(table, 7, 3, 5).tokens_BTN, first.tokens_BTN)
+    losses = []
+    for one in (stage, other):
+        torch.manual_seed(2)
+        losses.append(float(one.loss(7, 0.9)[0].detach()))
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("close", [0.0, 1.0])
+@pytest.mark.parametrize("progress", [0.0, 0.9])
+def test_the_target_of_position_t_is_frame_t_plus_1(progress, close):
+    stage = stage_of(obedient_table(), Obedient(), window_share=close, window=(1, 2))
+    for step in range(3):
+        loss, metrics = stage.loss(step, progress)
+        assert float(loss.detach()) < 1e-3 and metrics == {"rollout": float(progress > 0.5), "window": close}
+
+
+def test_validation_counts_what_changes_under_the_right_actions():
+    figures = stage_of(obedient_table(), Obedient()).validate(Obedient())
+    assert figures["loss"] < 1e-3 < 1 < figures["loss_shuffled"]
+    assert figures["changed"] == figures["hero"] == figures["hero_1"] == figures["hero_5"] == 1.0
+
+
+def test_figures_without_a_cell_are_left_out():
+    table = obedient_table()
+    still = TokenTable(np.zeros_like(table.tokens_FN), table.actions_F, table.starts, table.moving_FN, table.moving_FN)
+    stage = stage_of(still)
+    assert sorted(stage.validate(stage.module)) == ["loss", "loss_shuffled"]
+    once = table.hero_FN.copy()
+    once[:] = False
+    once[20, 3] = True  # a few clips have him, most do not
+    figures = stage_of(TokenTable(table.tokens_FN, table.actions_F, table.starts, once, once)).validate(stage.module)
+    assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_every_parameter_is_trained_and_matrices_decay():
+    stage = stage_of(obedient_table())
+    decayed, plain = (group["params"] for group in stage.parameter_groups())
+    assert {id(p) for p in (*decayed, *plain)} == {id(p) for p in stage.module.parameters()}
+    assert len(decayed) + len(plain) == len(list(stage.module.parameters()))
+    assert any(p is stage.module.logits.weight for p in decayed)
+    assert any(p is stage.module.embedding.weight for p in plain)
+    loss, _ = stage.loss(0, 0.9)
+    loss.backward()
+    missing = [name for name, p in stage.module.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert missing == ["condition.prompt.weight"] or missing == []
+
+
+@pytest.mark.parametrize("wrong", [{"clip": 4}, {"batch_size": 0}, {"rollout_steps": 0}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        DynamicsStageConfig(**wrong)
+
+
+# --- rollouts ----------------------------------------------------------------------------------------------------
+
+B, T, STEPS = 2, 10, 4
+KNOWN = T - STEPS
+
+
+@pytest.fixture
+def clip():
+    torch.manual_seed(5)
+    model = build_dynamics(MODEL).eval().requires_grad_(False)
+    tokens, actions = torch.randint(V, (B, T + 1, N)), torch.randint(5, (B, T))
+    nothing = torch.zeros(B, T + 1, N, dtype=torch.bool)
+    parallel, _ = model.features(tokens[:, :-1], actions, torch.zeros(B, 3))
+    return SimpleNamespace(model=model, tokens=tokens, actions=actions, nothing=nothing, parallel=parallel)
+
+
+def roll(clip, mobile, far):
+    return rollout_features(
+        clip.model, clip.tokens, clip.tokens[:, :-1], clip.actions, torch.zeros(B, 3), mobile, STEPS, far
+    )
+
+
+def test_a_rollout_that_guesses_right_is_the_parallel_pass(clip, monkeypatch):
+    truth = iter(range(KNOWN, T + 1))  # the guess after frame t - 1 is frame t
+    monkeypatch.setattr(rollout, "_draw", lambda model, features: clip.tokens[:, next(truth)])
+    torch.testing.assert_close(roll(clip, ~clip.nothing, 1.0), clip.parallel, atol=1e-5, rtol=1e-5)
+    assert list(truth) == []
+
+
+def test_guesses_are_fed_back_where_things_move_and_nowhere_else(clip, monkeypatch):
+    monkeypatch.setattr(rollout, "_draw", lambda model, features: clip.tokens[:, 0] * 0 + 3)
+    torch.testing.assert_close(roll(clip, clip.nothing, 0.0), clip.parallel, atol=1e-5, rtol=1e-5)
+    seen = []
+    step_features = clip.model.step_features
+
+    def watched(state, tokens, *others):
+        seen.append(tokens)
+        return step_features(state, tokens, *others)
+
+    monkeypatch.setattr(clip.model, "step_features", watched)
+    mobile = clip.nothing.clone()
+    mobile[:, KNOWN + 1, 0] = True
+    features = roll(clip, mobile, 0.0)
+    torch.testing.assert_close(features[:, : KNOWN + 1], clip.parallel[:, : KNOWN + 1], atol=1e-5, rtol=1e-5)
+    assert (features[:, KNOWN + 1] - clip.parallel[:, KNOWN + 1]).abs().max() > 1e-4
+    corner = [0, 1, 6, 7]  # the cell and its neighbours
+    for t, tokens in enumerate(seen, KNOWN):
+        expected = clip.tokens[:, t].clone()
+        if t in (KNOWN + 1, KNOWN + 2):  # it moves there now, or did in the frame before
+            expected[:, corner] = 3
+        assert torch.equal(tokens, expected)
+
+
+def test_a_free_run_begins_at_the_context_and_hears_each_action_once():
+    model = Obedient()
+    tokens = torch.full((B, T + 1, N), 9)
+    actions = torch.arange(T).remainder(5).expand(B, T)
+    frames = free_run(model, tokens, actions, torch.zeros(B, 3), context=4)
+    assert frames.shape == (B, T - 4 + 1, N)
+    assert frames[0, :, 0].tolist() == [9, *actions[0, 4:].tolist()]
+
+
+def test_disturbing_keeps_below_its_share():
+    torch.manual_seed(0)
+    tokens = torch.randint(V, (64, 8, N))
+    assert torch.equal(disturb(tokens, 0.0), tokens)
+    changed = (disturb(tokens, 0.2) != tokens).float().mean((1, 2))
+    assert changed.max() < 0.3 and 0.05 < float(changed.mean()) < 0.11
+    assert changed.std() > 0.03, "each clip has its own share"
+
+
+def test_around_takes_the_eight_neighbours():
+    cells = torch.zeros(1, N, dtype=torch.bool)
+    cells[0, 2 * 6 + 4] = True
+    rows = around(cells, GRID).view(GRID).int().tolist()
+    assert rows == [[0] * 6, [0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1]]
+
+
+# --- windows -----------------------------------------------------------------------------------------------------
+
+
+def test_a_window_over_everything_is_the_whole_frame(clip):
+    everything = Window((2, 3), torch.zeros(B, 2, dtype=torch.int64))
+    features, state = clip.model.features(clip.tokens[:, :-1], clip.actions, torch.zeros(B, 3), everything)
+    torch.testing.assert_close(features, clip.parallel, atol=1e-5, rtol=1e-5)
+
+
+def test_windows_step_as_they_run_in_parallel_and_know_their_place(clip):
+    corner = torch.tensor([[0, 1], [1, 0]])
+    hero = torch.zeros(B, T + 1, N, dtype=torch.bool)
+    cut = cut_windows(hero, MODEL, (1, 2))._replace(window=Window((1, 2), corner))
+    tokens = clip.tokens[:, :-1, :8]
+    features, _ = clip.model.features(tokens, clip.actions, torch.zeros(B, 3), cut.window)
+    assert features.shape == (B, T, 8, 8)
+    torch.manual_seed(0)
+    rolled = rollout_features(
+        clip.model, clip.tokens[:, :, :8], tokens, clip.actions, torch.zeros(B, 3), clip.nothing[:, :, :8], STEPS,
+        0.0, cut.window,
+    )  # fmt: skip
+    torch.testing.assert_close(rolled, features, atol=1e-5, rtol=1e-5)
+    elsewhere, _ = clip.model.features(tokens, clip.actions, torch.zeros(B, 3), Window((1, 2), corner.flip(0)))
+    assert (elsewhere - features).abs().max() > 1e-3
+
+
+def test_windows_hold_the_hero_and_the_cells_they_name():
+    torch.manual_seed(0)
+    config = DynamicsConfig(grid=(12, 16), codebook_size=V)
+    hero = torch.zeros(6, 3, 12 * 16, dtype=torch.bool)
+    places = [(0, 0), (11, 15), (5, 7), (0, 15), (6, 2), (11, 8)]
+    for i, (y, x) in enumerate(places):
+        hero[i, :, y * 16 + x] = True
+    cut = cut_windows(hero, config, (3, 4))
+    assert cut.cells_BN.shape == (6, 6 * 8) and cut.inner_BN.shape == (6, 6 * 8)
+    assert inside(hero, cut).any(-1).all(), "he is in every window"
+    for i in range(6):
+        top, left = (2 * cut.window.corner_B2[i]).tolist()
+        expected = torch.arange(12 * 16).view(12, 16)[top : top + 6, left : left + 8]
+        assert torch.equal(cut.cells_BN[i].view(6, 8), expected)
+        rows, columns = cut.inner_BN[i].view(6, 8).any(1), cut.inner_BN[i].view(6, 8).any(0)
+        assert bool(rows[0]) == (top == 0) and bool(rows[-1]) == (top + 6 == 12)
+        assert bool(columns[0]) == (left == 0) and bool(columns[-1]) == (left + 8 == 16)
+    values = torch.arange(12 * 16).expand(6, 3, -1)
+    assert torch.equal(inside(values, cut)[:, 2], cut.cells_BN)
