@@ -1,0 +1,145 @@
+"""`worldlet train`: both stages in one run folder, resumed exactly, with nothing overwritten."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from tiny_run import recorded_platformer, tiny_config  # noqa: E402
+
+from worldlet.config import load_yaml  # noqa: E402
+from worldlet.train import load_weights, run  # noqa: E402
+from worldlet.train.run import TrainConfig, load_config, load_tokenizer, train  # noqa: E402
+from worldlet.train.tokens import encode_frames  # noqa: E402
+
+STAGES = ("tokenizer", "dynamics")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recorded_platformer(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted: 4 steps of the tokenizer, 12 of the dynamics, rollouts at the end."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert [result.step for result in train(tiny_config(data, folder))] == [4, 12]
+    return folder
+
+
+class Crash(Exception):
+    """What a kill looks like from inside."""
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, stage: str, step: int, how: str) -> None:
+    """Let a stage end in the middle of a step: by Ctrl-C, or by dying with the last checkpoint two steps old."""
+    cls = {"tokenizer": run.TokenizerStage, "dynamics": run.DynamicsStage}[stage]
+    loss, loop = cls.loss, run._loop
+
+    def failing(self: Any, at: int, progress: float) -> Any:
+        if at == step and how == "crash":
+            raise Crash
+        if at == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(self, at, progress)
+
+    monkeypatch.setattr(cls, "loss", failing)
+    monkeypatch.setattr(run, "_loop", lambda *args: dataclasses.replace(loop(*args), checkpoint_every_steps=2))
+
+
+@pytest.mark.parametrize(
+    ("stage", "step", "how"), [("tokenizer", 3, "crash"), ("dynamics", 5, "interrupt"), ("dynamics", 9, "crash")]
+)
+def test_a_resumed_run_is_the_uninterrupted_one(
+    stage: str, step: int, how: str, whole: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(data, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        fail_at(patch, stage, step, how)
+        if how == "crash":
+            with pytest.raises(Crash):
+                train(config)
+        else:
+            results = train(config)
+            assert not results[-1].finished and results[-1].step == step + 1
+    with monkeypatch.context() as patch:
+        patch.setattr("worldlet.train.tokenizer_stage.fit_codebook", lambda *arguments: pytest.fail("fitted again"))
+        assert all(result.finished for result in train(dataclasses.replace(config, resume=True)))
+    for name in STAGES:
+        ours, theirs = tmp_path / "run" / name, whole / name
+        assert (ours / "losses.jsonl").read_bytes() == (theirs / "losses.jsonl").read_bytes()
+        for which in ("best", "last"):
+            for ema in (True, False):
+                weights, expected = load_weights(ours, which, ema), load_weights(theirs, which, ema)
+                assert weights.keys() == expected.keys()
+                assert all(torch.equal(weights[key], expected[key]) for key in weights)
+
+
+def test_the_run_folder_holds_its_whole_config(whole: Path, data: Path) -> None:
+    config = load_yaml(TrainConfig, whole / "config.yaml")
+    assert config == load_config(whole)
+    assert config.tokenizer.frame_size == (128, 128) and config.dynamics.grid == (16, 16)
+    assert config.dynamics.codebook_size == config.tokenizer.codebook_size == 128 and config.dynamics.actions == 8
+    assert len(list((whole / "tokens").iterdir())) == 2
+
+
+def test_the_dynamics_learns_the_tokens_of_the_runs_own_tokenizer(whole: Path, data: Path) -> None:
+    from worldlet.data.clips import TokenTable
+    from worldlet.data.shards import read_episodes
+
+    tokenizer = load_tokenizer(whole)
+    (path,) = (whole / "tokens").glob("val-*.npz")
+    assert path.stem == f"val-{run.fingerprint(tokenizer)}"
+    table = TokenTable.load(path)
+    for start, episode in zip(table.starts, read_episodes(data, "val"), strict=True):
+        frames = episode.frames_THWC[:5]
+        assert (table.tokens_FN[start : start + 5] == encode_frames(tokenizer, frames).reshape(5, -1)).all()
+        assert (table.actions_F[start : start + 5] == episode.actions_T[:5]).all()
+    other = load_tokenizer(whole)
+    other.decoder.direct.bias.add_(1)
+    assert run.fingerprint(other) == run.fingerprint(tokenizer), "the decoder does not matter"
+    other.quantizer.codebook[0, 0] += 1
+    assert run.fingerprint(other) != run.fingerprint(tokenizer)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_nothing_is_overwritten(whole: Path, data: Path) -> None:
+    before = contents(whole)
+    for stage in ("all", *STAGES):
+        with pytest.raises(ValueError, match="already holds a trained .*: add --resume"):
+            train(tiny_config(data, whole, steps=99, stage=stage))
+    other = dataclasses.replace(tiny_config(data, whole).dynamics, width=64)
+    with pytest.raises(ValueError, match=r"begun with another `dynamics`: width 32 \(now 64\); use the same"):
+        train(tiny_config(data, whole, resume=True, dynamics=other))
+    assert contents(whole) == before
+
+
+def test_the_budget_is_shared_among_the_stages() -> None:
+    def budgets(**settings: Any) -> list[tuple[float | None, int | None]]:
+        return [TrainConfig("d", "r", **settings).budget(stage) for stage in STAGES]
+
+    assert budgets(steps=100) == [(None, 25), (None, 75)]
+    assert budgets(steps=1) == [(None, 1), (None, 1)]
+    (first, none), (second, _) = budgets(minutes=100.0)
+    assert none is None and first == pytest.approx(12) and second == pytest.approx(88)
+    assert budgets(steps=100, stage="dynamics") == [(None, 100)] * 2
+    for wrong in ({}, {"steps": 1, "minutes": 1.0}):
+        with pytest.raises(ValueError, match="either --minutes or --steps"):
+            TrainConfig("d", "r", **wrong)
+
+
+def test_the_dynamics_needs_a_tokenizer(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no checkpoint: train first"):
+        train(tiny_config(data, tmp_path / "run", stage="dynamics"))
+    with pytest.raises(ValueError, match="is not a run folder"):
+        load_config(tmp_path)
