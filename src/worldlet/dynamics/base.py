@@ -14,9 +14,9 @@ State = dict[str, Tensor]
 
 
 class Window(NamedTuple):
-    """A part of every frame, in patches: `size` down and across, and each clip's own top left `corner_B2` (row, column).
+    """A part of every frame, in patches: `size` down and across, and each clip's own top left `corner_B2`.
 
-    Training looks at windows around what moves; play always sees the whole frame.
+    A corner is (row, column). Training looks at windows around what moves; play always sees the whole frame.
     """
 
     size: tuple[int, int]

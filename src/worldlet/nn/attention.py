@@ -28,7 +28,10 @@ class SpatialAttention(nn.Module):
             self.outputs.weight.mul_(0.5)
 
     def forward(self, x_BND: Tensor, window: tuple[int, int] | None = None) -> Tensor:
-        """Scaled dot-product attention plus the displacement bias; of a `window` (rows, columns) of the grid alone if given."""
+        """Scaled dot-product attention plus the displacement bias: (B, P, D) -> the same shape.
+
+        P is all of the grid, or the positions of a `window` (rows, columns) anywhere in it.
+        """
         q, k, v = self.qkv(x_BND).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         bias = self.bias[:, self._pairs(window)].to(q.dtype)[None]
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)

@@ -51,8 +51,10 @@ class DynamicsStageConfig:
     def __post_init__(self) -> None:
         if self.clip <= _PICTURE_CONTEXT:
             raise ValueError(f"clip is {self.clip}: it must be greater than {_PICTURE_CONTEXT}")
-        if self.batch_size < 1 or self.rollout_steps < 1 or self.val_clips < 1:
-            raise ValueError("batch_size, rollout_steps and val_clips must be at least 1")
+        if min(self.batch_size, self.window_batch_size, *self.window, self.rollout_steps, self.val_clips) < 1:
+            raise ValueError("batch_size, window_batch_size, window, rollout_steps and val_clips must be at least 1")
+        if not all(0 <= getattr(self, name) <= 1 for name in ("noise", "window_share", "rollout_far")):
+            raise ValueError("noise, window_share and rollout_far must lie in [0, 1]")
 
 
 class Clips(NamedTuple):

@@ -21,7 +21,7 @@ class Cut(NamedTuple):
 
 
 def cut_windows(hero_BTN: Tensor, config: DynamicsConfig, size: tuple[int, int]) -> Cut:
-    """Choose a window of `size` patches for each clip, around the hero of a random frame of it; anywhere without a hero.
+    """Choose a window of `size` patches for each clip, around the hero of a random frame of it, or anywhere.
 
     Draws from torch's global generator. Cells at a window's edge are not inner unless it is the screen's edge as well.
     """
