@@ -156,6 +156,8 @@ def test_a_run_becomes_a_world_and_it_says_so(run: Path, quick: None, tmp_path: 
     assert manifest["config"]["training"]["dynamics"] == {"checkpoint": "best", "steps": 7, "minutes": 1.5}
     assert len(manifest["action_names"]) == 8 and manifest["key_bindings"]["up"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"], "nothing else is left"
+    modes = {path.stat().st_mode for path in out.rglob("*") if path.is_file()}
+    assert len(modes) == 1, "whoever may read one file may read them all"
 
 
 @pytest.mark.parametrize("failure", ["write_graphs", "write_starts", "check_parity", "rename"])

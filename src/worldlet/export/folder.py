@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from worldlet.data.shards import DataManifest, read_manifest
@@ -25,6 +25,7 @@ from worldlet.manifest import (
     ParameterCounts,
     StateSpec,
     WorldManifest,
+    write_atomic,
     write_world_json,
 )
 from worldlet.train import checkpoint
@@ -112,7 +113,7 @@ def _write_weights(model: WorldModel, folder: Path) -> None:
     infinite = [name for name, value in halves.items() if not value.isfinite().all()]
     if infinite:
         raise ValueError(f"the weights {', '.join(infinite)} do not fit half precision: train again more gently")
-    save_file(halves, folder / WEIGHTS_NAME)
+    write_atomic(folder / WEIGHTS_NAME, save(halves))  # readable by all that may read the folder, unlike `save_file`
     model.load_state_dict({name: value.float() for name, value in halves.items()})
 
 
