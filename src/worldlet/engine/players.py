@@ -52,9 +52,9 @@ def _sticky_random(manifest: WorldManifest, seed: int) -> Player:
 def _platformer_runner(seed: int) -> Player:
     """Play the dream by its pixels alone, as the recorder's scripted player plays the real game."""
     from worldlet.games.platformer.reading import read_frame
-    from worldlet.games.platformer.runner import Runner
+    from worldlet.games.platformer.runner import PLAYER_MISCHIEF, Runner
 
-    runner = Runner(seed)
+    runner = Runner(seed, PLAYER_MISCHIEF)
     return lambda frame: runner.act(read_frame(frame))
 
 

@@ -39,9 +39,9 @@ class PlatformerReader:
 
     def player(self, seed: int) -> Player:
         """Return the scripted runner."""
-        from worldlet.games.platformer.runner import Runner
+        from worldlet.games.platformer.runner import PLAYER_MISCHIEF, Runner
 
-        return Runner(seed)
+        return Runner(seed, PLAYER_MISCHIEF)
 
 
 READERS = {"worldlet/Platformer-v0": PlatformerReader}

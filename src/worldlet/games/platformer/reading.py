@@ -15,8 +15,10 @@ from worldlet.games.platformer.art import (
     HERO_SPRITES,
     HERO_WIDTH,
     KIND_OF_TILE,
+    STAFF_REACH,
     THEMES,
     TILE,
+    TILE_ID,
     atlas,
     sprites,
 )
@@ -31,6 +33,7 @@ _ENEMY = np.array((150, 60, 214), dtype=np.int32)
 _WHITE = np.array((255, 255, 255), dtype=np.int32)
 _NEAR, _NEARLY_WHITE = 48**2, 20**2  # squared colour distances
 _FEWEST_SPOTS, _FEWEST_ENEMY_SPOTS = 12, 10  # pixels of his colours without which nobody is looked for
+_LEAST_SEEN = 16  # open pixels of a cell from which its tile can be told
 _MARGIN = 24  # pixels around the screen, so that a hero who is partly outside is found
 
 
@@ -82,7 +85,9 @@ def read_frame(frame_HWC: np.ndarray) -> Reading:
     if frame_HWC.shape != (SCREEN, SCREEN, 3) or frame_HWC.dtype != np.uint8:
         raise ValueError(f"a platformer frame is uint8 (128, 128, 3), this is {frame_HWC.dtype} {frame_HWC.shape}")
     theme, tiles = _read_tiles(frame_HWC)
-    return Reading(theme, KIND_OF_TILE[tiles], tiles, _find_hero(frame_HWC), _find_enemies(frame_HWC))
+    hero, enemies = _find_hero(frame_HWC), _find_enemies(frame_HWC)
+    _look_behind(frame_HWC, theme, tiles, hero, enemies)
+    return Reading(theme, KIND_OF_TILE[tiles], tiles, hero, enemies)
 
 
 @lru_cache
@@ -99,6 +104,27 @@ def _read_tiles(frame: np.ndarray) -> tuple[str, np.ndarray]:
     errors = (norms - 2 * cells @ rows.T).reshape(ROWS * COLUMNS, len(THEMES), -1)
     best = int(errors.min(2).sum(0).argmin())
     return THEMES[best], errors[:, best].argmin(1).reshape(ROWS, COLUMNS).astype(np.uint8)
+
+
+def _look_behind(
+    frame: np.ndarray, theme: str, tiles: np.ndarray, hero: HeroReading | None, enemies: tuple[tuple[int, int], ...]
+) -> None:
+    """Read the tiles behind hero and enemies again, in place, from the pixels left open; all but covered is sky."""
+    open_HW = np.ones((SCREEN, SCREEN), dtype=bool)
+    for x, y in enemies:
+        open_HW[y : y + TILE, max(x, 0) : x + TILE] = False
+    if hero is not None:
+        reach = STAFF_REACH if hero.pose == "swing" else 0
+        left, right = hero.x - reach * (hero.facing < 0), hero.x + HERO_WIDTH + reach * (hero.facing > 0)
+        open_HW[max(hero.y, 0) : max(hero.y + HERO_HEIGHT, 0), max(left, 0) : max(right, 0)] = False
+    pictures = atlas(theme).astype(np.float32)
+    for row, column in np.argwhere(~open_HW.reshape(ROWS, TILE, COLUMNS, TILE).all((1, 3))):
+        cell = slice(row * TILE, row * TILE + TILE), slice(column * TILE, column * TILE + TILE)
+        seen = open_HW[cell]
+        if seen.sum() < _LEAST_SEEN:
+            tiles[row, column] = TILE_ID["sky"]
+        else:
+            tiles[row, column] = ((pictures[:, seen] - frame[cell][seen]) ** 2).sum((1, 2)).argmin()
 
 
 def _pose(sprite: str) -> str:

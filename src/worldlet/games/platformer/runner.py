@@ -40,6 +40,7 @@ from worldlet.games.platformer.rules import (
     UP,
 )
 
+PLAYER_MISCHIEF = 0.02  # of a player who plays for long: without any he may stand before an enemy for good
 _HORIZON, _COMMIT = 36, 6  # frames imagined ahead, frames played before looking again
 _SECOND_THOUGHT = 3  # a plan is dropped at the latest so many frames before the death that it would lead to
 _ENEMY_HORIZON, _ENEMY_ROAM = 20, 8  # frames for which an enemy's place is believed; pixels he is thought to walk
