@@ -6,11 +6,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMP_WAIT_POLICY=PASSIVE
 
-frames=200000 minutes=120
-if [ "${1:-}" = quick ]; then frames=4000 minutes=4; fi
+frames=200000 recipe=platformer
+if [ "${1:-}" = quick ]; then frames=4000 recipe=quick; fi
 
 worldlet record worldlet/Platformer-v0 --frames "$frames" --out data/platformer          # players play, shards fill
-worldlet train data/platformer --out runs/platformer --minutes "$minutes"                 # tokenizer, then dynamics
+worldlet train data/platformer --out runs/platformer --recipe "$recipe"                   # tokenizer, then dynamics
 worldlet export runs/platformer --out worlds/platformer                                   # ONNX graphs, no torch needed
 worldlet eval worlds/platformer --quick --out card                                        # measured beside the real game
 worldlet play worlds/platformer --headless --steps 300 --seed 7 --out dream.gif           # and a dream to look at

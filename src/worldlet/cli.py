@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from worldlet.options import Parser, UsageError, parse_config
+from worldlet.options import Parser, Presets, UsageError, parse_config
 
 DEFAULT_WORLD = "platformer"
 # What the extra [train] brings, by import name.
@@ -104,9 +104,11 @@ def _record(arguments: list[str]) -> None:
 
 
 def _train(arguments: list[str]) -> None:
+    from worldlet.recipes import find_recipe, recipes
     from worldlet.train.run import TrainConfig, train
 
-    results = train(parse_config(_parser("train"), TrainConfig, arguments))
+    presets = Presets("recipe", recipes(), find_recipe)
+    results = train(parse_config(_parser("train"), TrainConfig, arguments, presets, either=("minutes", "steps")))
     if not results[-1].finished:  # it stopped at the first Ctrl-C, after saving: the caller should know
         raise KeyboardInterrupt
 
@@ -178,7 +180,7 @@ VERBS = {
     "train": Verb(
         "DATA --out RUN",
         "train a tokenizer and a dynamics model on the record",
-        "data/platformer --out runs/platformer --minutes 120",
+        "data/platformer --out runs/platformer --recipe platformer",
         _train,
     ),
     "export": Verb(

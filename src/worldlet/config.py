@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 import re
 import types
 from collections.abc import Mapping
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml  # type: ignore[import-untyped]
+
+from worldlet.manifest import write_atomic
 
 Config = TypeVar("Config")
 
@@ -36,18 +37,27 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config) if field.init}
 
 
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the settings in a YAML file, nested as the file is; an empty file holds none.
+
+    Raises ValueError where the file cannot be read, is not YAML, or holds something else than settings.
+    """
+    try:
+        settings = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ValueError(f"cannot read the config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict | None):
+        raise ValueError(f"{path} must be a mapping of settings, one `name: value` a line")
+    return settings or {}
+
+
 def load_yaml(cls: type[Config], path: str | Path) -> Config:
     """Read a YAML file into the dataclass `cls`; an empty file gives the defaults. Raises ValueError as `from_dict`."""
+    mapping = read_yaml(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read the config {path}: {error}") from error
-    try:
-        mapping = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    try:
-        return from_dict(cls, {} if mapping is None else mapping)
+        return from_dict(cls, mapping)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -56,9 +66,7 @@ def dump_yaml(config: Any, path: str | Path) -> None:
     """Write a dataclass as YAML, fields in their declared order; an existing file is replaced in one step."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomic(path, yaml.safe_dump(to_dict(config), sort_keys=False).encode())
 
 
 class _Loader(yaml.SafeLoader):

@@ -12,13 +12,13 @@ import itertools
 import re
 import textwrap
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml  # type: ignore[import-untyped]
 
-from worldlet.config import _Loader, from_dict, to_dict
+from worldlet.config import from_dict, read_yaml, to_dict
 
 Config = TypeVar("Config")
 
@@ -38,15 +38,35 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see `{self.prog} --help`.")
 
 
-def parse_config(parser: Parser, config_class: type[Config], arguments: list[str]) -> Config:
+class Presets(NamedTuple):
+    """Settings files that a verb knows by name: the word for one of them, their names, and what finds a file."""
+
+    word: str
+    names: Collection[str]
+    find: Callable[[str], Path]
+
+
+def parse_config(
+    parser: Parser,
+    config_class: type[Config],
+    arguments: list[str],
+    presets: Presets | None = None,
+    either: Collection[str] = (),
+) -> Config:
     """Build ``config_class`` from the arguments of a verb: its first field is positional, every other one an option.
 
     A field of a nested dataclass is written with a dot (``--tokenizer.codebook_size 512``), a bool is a pair of
-    switches (``--resume``, ``--no-resume``), and ``--config FILE.yaml`` sets any field by the same name; the command
-    line wins over the file. Raises ValueError, as `worldlet.config.from_dict` does, for what does not fit.
+    switches (``--resume``, ``--no-resume``), and ``--config FILE.yaml``, or the name of one of the ``presets``, sets
+    any field by the same name; the command line wins over the file. Of the fields in ``either``, one given on the
+    command line takes the place of another in the file. Raises ValueError, as `worldlet.config.from_dict` does, for
+    what does not fit.
     """
     assert dataclasses.is_dataclass(config_class)
-    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="any of these settings, by the same names")
+    files = parser.add_mutually_exclusive_group()
+    files.add_argument("--config", type=Path, metavar="FILE.yaml", help="any of these settings, by the same names")
+    if presets:
+        names = f"settings that come with worldlet: {', '.join(presets.names)}"
+        files.add_argument(f"--{presets.word}", dest="preset", metavar="NAME", help=names)
     first = dataclasses.fields(config_class)[0].name
     titles: dict[str, argparse._ArgumentGroup] = {}
     for setting in _settings(config_class):
@@ -55,7 +75,12 @@ def parse_config(parser: Parser, config_class: type[Config], arguments: list[str
             titles[title] = parser.add_argument_group(title)
         _add_option(titles.get(title, parser), setting, positional=setting.name == first)
     options = vars(parser.parse_args(arguments))
-    settings = _read_settings(options.pop("config"))
+    path, preset = options.pop("config"), options.pop("preset", None)
+    if presets and preset is not None:
+        path = presets.find(preset)
+    settings = {} if path is None else _read_settings(path)
+    if not options.keys().isdisjoint(either):
+        settings = {name: value for name, value in settings.items() if name not in either}
     for name, value in options.items():
         *groups, leaf = name.split(".")
         inner = settings
@@ -152,14 +177,8 @@ def _reader(hint: Any) -> Callable[[str], Any]:
     return read
 
 
-def _read_settings(path: Path | None) -> dict[str, Any]:
-    """Return the mapping in a YAML file, nested as the file is; empty without a file."""
-    if path is None:
-        return {}
+def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(settings, dict | None):
-        raise UsageError(f"{path} must hold settings, one `name: value` a line.")
-    return settings or {}
+        return read_yaml(path)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from error

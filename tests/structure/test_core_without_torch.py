@@ -14,7 +14,7 @@ from tests.tiny_world import build_tiny_world
 from worldlet.cli import TRAINING_MODULES
 
 PACKAGE = Path(worldlet.__file__).parent
-CORE = ("records", "manifest", "config", "metrics", "games", "engine", "server", "zoo", "options", "cli")
+CORE = ("records", "manifest", "config", "metrics", "games", "engine", "server", "zoo", "recipes", "options", "cli")
 TORCH_BACKEND = "worldlet.engine.backends.torch"
 
 BLOCK = f"""
