@@ -149,22 +149,33 @@ def clip():
     return SimpleNamespace(model=model, tokens=tokens, actions=actions, nothing=nothing, parallel=parallel)
 
 
-def roll(clip, mobile, far):
+def roll(clip, mobile, doubt=0.0, inner=None):
     return rollout_features(
-        clip.model, clip.tokens, clip.tokens[:, :-1], clip.actions, torch.zeros(B, 3), mobile, STEPS, far
-    )
+        clip.model, clip.tokens, clip.tokens[:, :-1], clip.actions, torch.zeros(B, 3), mobile, STEPS, doubt,
+        inner_BN=inner,
+    )  # fmt: skip
+
+
+def always(token, sure):
+    """A stand-in for `_draw` that guesses one token everywhere and is, or is not, sure of it."""
+    return lambda model, features, truth, doubt: (truth * 0 + token, torch.full_like(truth, sure, dtype=torch.bool))
 
 
 def test_a_rollout_that_guesses_right_is_the_parallel_pass(clip, monkeypatch):
-    truth = iter(range(KNOWN, T + 1))  # the guess after frame t - 1 is frame t
-    monkeypatch.setattr(rollout, "_draw", lambda model, features: clip.tokens[:, next(truth)])
-    torch.testing.assert_close(roll(clip, ~clip.nothing, 1.0), clip.parallel, atol=1e-5, rtol=1e-5)
-    assert list(truth) == []
+    times = []
+
+    def right(model, features, truth, doubt):
+        times.append(next(t for t in range(T + 1) if torch.equal(truth, clip.tokens[:, t])))
+        return truth, truth == truth
+
+    monkeypatch.setattr(rollout, "_draw", right)
+    torch.testing.assert_close(roll(clip, ~clip.nothing), clip.parallel, atol=1e-5, rtol=1e-5)
+    assert times == list(range(KNOWN, T))  # the guess after frame t - 1 is of frame t
 
 
 def test_guesses_are_fed_back_where_things_move_and_nowhere_else(clip, monkeypatch):
-    monkeypatch.setattr(rollout, "_draw", lambda model, features: clip.tokens[:, 0] * 0 + 3)
-    torch.testing.assert_close(roll(clip, clip.nothing, 0.0), clip.parallel, atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(rollout, "_draw", always(3, sure=False))
+    torch.testing.assert_close(roll(clip, clip.nothing), clip.parallel, atol=1e-5, rtol=1e-5)
     seen = []
     step_features = clip.model.step_features
 
@@ -175,7 +186,7 @@ def test_guesses_are_fed_back_where_things_move_and_nowhere_else(clip, monkeypat
     monkeypatch.setattr(clip.model, "step_features", watched)
     mobile = clip.nothing.clone()
     mobile[:, KNOWN + 1, 0] = True
-    features = roll(clip, mobile, 0.0)
+    features = roll(clip, mobile)
     torch.testing.assert_close(features[:, : KNOWN + 1], clip.parallel[:, : KNOWN + 1], atol=1e-5, rtol=1e-5)
     assert (features[:, KNOWN + 1] - clip.parallel[:, KNOWN + 1]).abs().max() > 1e-4
     corner = [0, 1, 6, 7]  # the cell and its neighbours
@@ -184,6 +195,22 @@ def test_guesses_are_fed_back_where_things_move_and_nowhere_else(clip, monkeypat
         if t in (KNOWN + 1, KNOWN + 2):  # it moves there now, or did in the frame before
             expected[:, corner] = 3
         assert torch.equal(tokens, expected)
+
+
+def test_what_the_model_is_wrong_about_and_sure_of_is_fed_back_but_not_from_outside_a_window(clip, monkeypatch):
+    monkeypatch.setattr(rollout, "_draw", always(3, sure=True))
+    assert (roll(clip, clip.nothing)[:, KNOWN:] - clip.parallel[:, KNOWN:]).abs().max() > 1e-3
+    outside = torch.zeros(B, N, dtype=torch.bool)
+    torch.testing.assert_close(roll(clip, ~clip.nothing, inner=outside), clip.parallel, atol=1e-5, rtol=1e-5)
+
+
+def test_doubt_compares_the_truth_with_the_first_choice(clip):
+    features = clip.parallel[:, 0]
+    logits = clip.model.head(features)
+    best, worst = logits.argmax(-1), logits.argmin(-1)
+    assert not rollout._draw(clip.model, features, best, 0.9)[1].any()
+    gap = (logits.amin(-1) - logits.amax(-1)).exp()
+    assert torch.equal(rollout._draw(clip.model, features, worst, float(gap.median()))[1], gap < gap.median())
 
 
 def test_a_free_run_begins_at_the_context_and_hears_each_action_once():

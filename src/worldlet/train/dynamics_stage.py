@@ -33,12 +33,12 @@ class DynamicsStageConfig:
     """Weights of cells in the loss."""
     noise: float = 0.08
     """Share of tokens replaced by others at most; each clip draws its own share below this."""
-    rollout_from: float = 0.7
+    rollout_from: float = 0.5
     """Share of the training after which clips end in a rollout."""
-    rollout_steps: int = 8
+    rollout_steps: int = 12
     """Frames of a rollout."""
-    rollout_far: float = 0.3
-    """Share of cells away from anything that moves whose own prediction is fed back; near it all are."""
+    rollout_doubt: float = 0.05
+    """Away from what moves, a prediction is fed back where the truth is less than this times as likely to the model."""
     window: tuple[int, int] = (5, 5)
     """Patches down and across of the windows around the hero that most steps look at."""
     window_share: float = 0.67
@@ -53,8 +53,8 @@ class DynamicsStageConfig:
             raise ValueError(f"clip is {self.clip}: it must be greater than {_PICTURE_CONTEXT}")
         if min(self.batch_size, self.window_batch_size, *self.window, self.rollout_steps, self.val_clips) < 1:
             raise ValueError("batch_size, window_batch_size, window, rollout_steps and val_clips must be at least 1")
-        if not all(0 <= getattr(self, name) <= 1 for name in ("noise", "window_share", "rollout_far")):
-            raise ValueError("noise, window_share and rollout_far must lie in [0, 1]")
+        if not all(0 <= getattr(self, name) <= 1 for name in ("noise", "window_share", "rollout_doubt")):
+            raise ValueError("noise, window_share and rollout_doubt must lie in [0, 1]")
 
 
 class Clips(NamedTuple):
@@ -115,10 +115,11 @@ class DynamicsStage:
         looks_close = float(torch.rand(())) < config.window_share
         clips = self.clips(self.train, step, config.window_batch_size if looks_close else config.batch_size, self.seed)
         weights = cell_weights(clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN, config.weights)
-        window = None
+        window = inner = None
         if looks_close:
             cut = cut_windows(clips.hero_BTN, self.model.config, config.window)
-            window, weights = cut.window, inside(weights, cut) * cut.inner_BN[:, None]
+            window, inner = cut.window, cut.inner_BN
+            weights = inside(weights, cut) * inner[:, None]
             tokens, hero, moving = (inside(part, cut) for part in (clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN))
             clips = Clips(tokens, clips.actions_BT, hero, moving)
         prompt = self._no_prompt(len(clips.tokens_BTN))
@@ -128,7 +129,7 @@ class DynamicsStage:
             mobile = clips.hero_BTN | clips.moving_BTN
             features = rollout_features(
                 self.model, clips.tokens_BTN, seen, clips.actions_BT, prompt, mobile,
-                config.rollout_steps, config.rollout_far, window,
+                config.rollout_steps, config.rollout_doubt, window, inner,
             )  # fmt: skip
         else:
             features, _ = self.model.features(seen, clips.actions_BT, prompt, window)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+
+from worldlet.manifest import atomic_path, write_atomic
 
 SECONDS_BETWEEN_LINES = 20.0
 """How often progress is printed where the output is no terminal."""
@@ -35,9 +36,7 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "losses.jsonl"
         lines = _lines_to(path, step)
-        temporary = path.with_name("losses.jsonl.tmp")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        os.replace(temporary, path)
+        write_atomic(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
         self._losses = [(line["step"], line["loss"]) for line in lines if line.get("loss") is not None]
         self._validations = [(line["step"], line["validation"]["loss"]) for line in lines if "validation" in line]
         self._file = path.open("a", encoding="utf-8")
@@ -196,9 +195,8 @@ def _tensorboard(folder: Path, step: int, console: Console) -> Any:
 
 def _save_png(picture_HWC: NDArray[np.uint8], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    Image.fromarray(picture_HWC).save(temporary, format="PNG")
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        Image.fromarray(picture_HWC).save(temporary)
 
 
 def _clock(seconds: float) -> str:

@@ -35,28 +35,31 @@ def rollout_features(
     prompt_BD: Tensor,
     mobile_BTN: Tensor,
     steps: int,
-    far: float,
+    doubt: float,
     window: Window | None = None,
+    inner_BN: Tensor | None = None,
 ) -> Tensor:
     """Features (B, T, N, E) of a clip whose last `steps` frames the model sees through its own predictions.
 
     `seen_BTN` (T frames) is what it sees before them. Fed back are all cells where something moves (`mobile_BTN`), now
-    or next, and their neighbours, and a share `far` of the others; the rest stays true, because what is new at the edge
-    of the screen may rightly differ.
+    or next, and their neighbours; elsewhere only what the model is wrong about and sure of, the truth being less than
+    `doubt` times as likely to it as its first choice. New terrain, which may rightly differ, thus stays as it was, and
+    so do the cells of a `window` that are not inner.
     """
     steps = min(steps, actions_BT.shape[1] - 1)
     known = actions_BT.shape[1] - steps
     ph, pw = model.config.patch
     grid = (window.size[0] * ph, window.size[1] * pw) if window else model.config.grid
     features, state = model.features(seen_BTN[:, :known], actions_BT[:, :known], prompt_BD, window)
-    parts, guess_BN = [features], _draw(model, features[:, -1])
+    parts, last = [features], features[:, -1]
     for t in range(known, known + steps):
-        near_BN = around(mobile_BTN[:, t - 1] | mobile_BTN[:, t], grid)
-        fed_back_BN = near_BN | (torch.rand_like(guess_BN, dtype=torch.float32) < far)
+        guess_BN, sure_BN = _draw(model, last, tokens_BTN[:, t], doubt)
+        fed_back_BN = around(mobile_BTN[:, t - 1] | mobile_BTN[:, t], grid) | sure_BN
+        if inner_BN is not None:
+            fed_back_BN = fed_back_BN & inner_BN
         current_BN = torch.where(fed_back_BN, guess_BN, tokens_BTN[:, t])
-        after, state = model.step_features(state, current_BN, actions_BT[:, t], prompt_BD, window)
-        parts.append(after[:, None])
-        guess_BN = _draw(model, after)
+        last, state = model.step_features(state, current_BN, actions_BT[:, t], prompt_BD, window)
+        parts.append(last[:, None])
     return torch.cat(parts, 1)
 
 
@@ -83,7 +86,9 @@ def around(cells_BN: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.max_pool2d(cells_B1hw, 3, stride=1, padding=1)[:, 0].flatten(1) > 0
 
 
-def _draw(model: Dynamics, features_BNE: Tensor) -> Tensor:
-    """Sample the next frame's tokens (B, N) without a gradient."""
+def _draw(model: Dynamics, features_BNE: Tensor, truth_BN: Tensor, doubt: float) -> tuple[Tensor, Tensor]:
+    """Sample the next frame's tokens (B, N) without a gradient; and whether the model holds the truth for unlikely."""
+    logits_BNV = model.head(features_BNE.detach()).detach().float()
     noise_BN = torch.rand(features_BNE.shape[:2], device=features_BNE.device)
-    return sample(model.head(features_BNE).detach(), noise_BN)
+    behind_BN = logits_BNV.gather(-1, truth_BN[..., None])[..., 0] - logits_BNV.amax(-1)
+    return sample(logits_BNV, noise_BN), behind_BN.exp() < doubt
