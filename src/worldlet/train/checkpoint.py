@@ -18,8 +18,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from worldlet.manifest import write_atomic
-
 FORMAT = 1
 
 
@@ -53,12 +51,15 @@ def save(folder: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mapping
         for part, tensors in parts.items()
         for key, tensor in tensors.items()
     }
-    temporary = folder / (name + ".tmp")  # a name of this shape, so that what a kill leaves of it is removed below
+    temporary = folder / (name + ".tmp")
     save_file(flat, temporary)
     _sync(temporary)
     os.replace(temporary, folder / name)
     text = json.dumps({"format": FORMAT, "tensors": name, **state}, indent=1)
-    write_atomic(folder / "state.json", text.encode())
+    temporary = folder / "state.json.tmp"
+    temporary.write_text(text, encoding="utf-8")
+    _sync(temporary)
+    os.replace(temporary, folder / "state.json")
     _sync(folder)
     for path in folder.glob("tensors-*"):
         if path.name != name:
