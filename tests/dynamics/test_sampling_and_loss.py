@@ -47,6 +47,17 @@ def test_no_more_than_the_candidates_take_part_and_small_codebooks_work():
     assert set(sample(torch.zeros(1, 1000, 3), noise)[0].tolist()) == {0, 1, 2}
 
 
+def test_cells_between_two_codes_take_the_same_side():
+    torch.manual_seed(0)
+    here, there = logits_of([0.55, 0.45], [4, 6]), logits_of([0.55, 0.45], [6, 4])  # the hero here, or else there
+    several = logits_of([0.4, 0.35, 0.25], [9, 2, 17])
+    noise = torch.rand(4000, 4)
+    drawn = sample(torch.stack([here, there, several, several]).expand(4000, 4, -1), noise)
+    assert ((drawn[:, 0] == 4) == (drawn[:, 1] == 6)).all(), "here and there at once, or nowhere"
+    assert float((drawn[:, 0] == 4).float().mean()) == pytest.approx(0.55, abs=0.03)
+    assert float((drawn[:, 2] == drawn[:, 3]).float().mean()) == pytest.approx(0.345, abs=0.03), "others draw alone"
+
+
 def test_next_frame_is_a_step_and_a_draw():
     class Model:
         def step(self, state, tokens, action, prompt):

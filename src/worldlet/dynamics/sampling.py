@@ -14,12 +14,18 @@ def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float = MIN_P) -> Tensor
 
     Only the 16 likeliest codes take part, and of these those at least `min_p` times as likely as the first (min-p
     sampling, arXiv:2407.01082): a near certain future is taken, and where several are open each gets its share.
+
+    Cells that hesitate between exactly two codes share the frame's first noise number instead of drawing their own:
+    such cells mostly hang together (the hero is here or there), and with the likelier code first, one number below or
+    above it takes the same side everywhere. Every cell keeps its own probabilities.
     """
     top, codes = logits_BNV.float().topk(min(CANDIDATES, logits_BNV.shape[-1]), -1)
     relative = (top - top[..., :1]).exp()
     weight = torch.where(relative >= min_p, relative, torch.zeros_like(relative))
+    in_two_minds = (weight > 0).sum(-1) == 2
+    noise = torch.where(in_two_minds, noise_BN[:, :1], noise_BN)
     reached = weight.cumsum(-1)
-    chosen = (reached <= noise_BN[..., None] * reached[..., -1:]).sum(-1, keepdim=True)
+    chosen = (reached <= noise[..., None] * reached[..., -1:]).sum(-1, keepdim=True)
     return codes.gather(-1, chosen.clamp_max(codes.shape[-1] - 1))[..., 0]
 
 
