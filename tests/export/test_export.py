@@ -160,6 +160,16 @@ def test_a_run_becomes_a_world_and_it_says_so(run: Path, quick: None, tmp_path: 
     assert len(modes) == 1, "whoever may read one file may read them all"
 
 
+def test_two_exports_of_a_run_are_the_same_bytes(run: Path, quick: None, tmp_path: Path) -> None:
+    worlds = [
+        export(ExportConfig(run=str(run), out=str(tmp_path / name), starts=3), Console(quiet=True)) for name in "ab"
+    ]
+    first, second = map(contents, worlds)
+    assert first == second
+    training = json.loads(first["world.json"])["config"]["training"]
+    assert training.keys() == {"data", "tokenizer", "dynamics"}, "nothing of the day it was exported"
+
+
 @pytest.mark.parametrize("failure", ["write_graphs", "write_starts", "check_parity", "rename"])
 @pytest.mark.parametrize("error", [ParityError, KeyboardInterrupt])
 def test_a_failed_export_leaves_the_older_world(

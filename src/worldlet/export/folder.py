@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -141,12 +140,12 @@ def _manifest(model: WorldModel, data: DataManifest, config: ExportConfig, train
 
 
 def _training(config: ExportConfig, trained: TrainConfig) -> dict[str, Any]:
-    """How long the exported weights were trained, on what, and when they were exported."""
+    """How long the exported weights were trained, and on what: nothing that differs between two exports of one run."""
     facts: dict[str, Any] = {"data": Path(config.data or trained.data).name}
     for stage, which in (("tokenizer", "best"), ("dynamics", config.checkpoint)):
         state = checkpoint.read_state(Path(config.run) / stage / which)
         facts[stage] = {"checkpoint": which, "steps": state["step"], "minutes": round(state["elapsed"] / 60, 1)}
-    return facts | {"exported": datetime.date.today().isoformat()}
+    return facts
 
 
 def _count(module: nn.Module) -> int:
