@@ -258,6 +258,42 @@ def test_stream_frames_are_the_engines_frames(served):
                 assert (seen[index]["action"], seen[index]["stamp"]) == (3, 1)
 
 
+def test_no_frame_of_a_stream_overtakes_the_answer_that_announces_it(tiny_engine):
+    """However long the answer takes: were the first frame sent before it, a client would count that one wrong."""
+
+    class SlowSocket:
+        client_state = application_state = WebSocketState.CONNECTED
+
+        def __init__(self):
+            self.asked = [{"type": "websocket.receive", "text": '{"type": "stream", "fps": 100, "format": "rgb"}'}]
+            self.sent = []
+
+        async def receive(self):
+            if self.asked:
+                return self.asked.pop()
+            while len(self.sent) < 3:
+                await asyncio.sleep(0.001)
+            return {"type": "websocket.disconnect"}
+
+        async def send(self, event):
+            self.sent.append("frame" if "bytes" in event else json.loads(event["text"])["type"])
+
+    class SlowAnswers(Connection):
+        async def _send(self, message):
+            await asyncio.sleep(0.05)  # five frames' time
+            await super()._send(message)
+
+    async def run():
+        table = SessionTable({"tiny": tiny_engine}, ServerLimits())
+        player = await table.create(None, None, 0, None)
+        socket = SlowSocket()
+        await asyncio.wait_for(SlowAnswers(socket, player, table, RealClock()).serve(), PATIENCE)
+        await table.shut_down()
+        return socket.sent
+
+    assert asyncio.run(run())[:3] == ["state", "frame", "frame"]
+
+
 def test_png_stream(served):
     with served.play(served.create()["session_id"]) as player:
         player.ask("stream", fps=100, format="png")

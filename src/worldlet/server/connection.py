@@ -104,6 +104,8 @@ class Connection:
             reply = await self._answer(event.get("text"))
             if reply is not None:
                 await self._send(reply)
+            if self._stream is not None and self._streaming is None:  # its first frame comes after the answer
+                self._streaming = asyncio.create_task(self._run_stream(self._stream))
 
     async def _answer(self, text: str | None) -> m.ServerMessage | None:
         try:
@@ -161,7 +163,6 @@ class Connection:
         if message.on:
             self._stream = PacedStream(self._stream_step, self._send_binary, fps, message.window, self._clock)
             self._stream.pause(paused)
-            self._streaming = asyncio.create_task(self._run_stream(self._stream))
         return self._state()
 
     async def _pause(self, message: m.Pause) -> m.State:

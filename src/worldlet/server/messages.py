@@ -4,7 +4,8 @@ The page's ``static/protocol.js`` is generated from this file (``python -m world
 
 Rules of the socket. Each JSON text message of a client is answered by exactly one JSON message: the one named beside
 it below, or ``error``. ``keys`` and ``ack`` are answered only when they are wrong. Nothing is sent unasked until
-``stream`` turns the paced stream on; its frames are binary messages (see `FRAME_HEADER`) that come between answers.
+``stream`` turns the paced stream on and its answer is out; the frames are binary messages (see `FRAME_HEADER`) that
+come between answers.
 """
 
 from __future__ import annotations
