@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from worldlet.engine.film import open_film
 from worldlet.manifest import atomic_path
 
 INK, PAPER, GRID = (32, 32, 40), (255, 255, 255), (222, 222, 228)
@@ -28,15 +29,10 @@ def save(picture: Image.Image, path: Path) -> None:
 
 def save_film(pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]], path: Path, fps: int) -> None:
     """Write a GIF of the real game (left) beside the dream (right), twice as large."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    images = []
-    for real_HWC, dreamed_HWC in pairs:
-        wall_HWC = np.full((len(real_HWC), GAP, 3), 255, dtype=np.uint8)
-        both_HWC = np.concatenate([real_HWC, wall_HWC, dreamed_HWC], axis=1)
-        image = Image.fromarray(both_HWC).quantize(128, dither=Image.Dither.NONE)
-        images.append(image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST))
-    with atomic_path(path) as temporary:
-        images[0].save(temporary, save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0)
+    with open_film(path, fps, scale=2) as film:
+        for real_HWC, dreamed_HWC in pairs:
+            wall_HWC = np.full((len(real_HWC), GAP, 3), 255, dtype=np.uint8)
+            film.add(np.concatenate([real_HWC, wall_HWC, dreamed_HWC], axis=1))
 
 
 def strips(rows: Sequence[Sequence[NDArray[np.uint8]]], labels: Sequence[str]) -> Image.Image:
