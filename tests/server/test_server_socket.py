@@ -352,6 +352,47 @@ def test_a_client_that_acknowledges_nothing_is_sent_one_window(served):
     assert fourth["sequence"] == 4 and fourth["frame_index"] > 10
 
 
+def test_a_client_that_floods_is_answered_no_faster_than_the_limit(tiny_engine):
+    """All is answered, in order; beyond the burst the server reads on only as time goes by."""
+
+    class FloodingSocket:
+        client_state = application_state = WebSocketState.CONNECTED
+
+        def __init__(self):
+            self.asked = 6
+            self.times = []
+
+        async def receive(self):
+            self.asked -= 1
+            if self.asked < 0:
+                return {"type": "websocket.disconnect"}
+            return {"type": "websocket.receive", "text": '{"type": "snapshot"}'}
+
+        async def send(self, event):
+            self.times.append(clock.now())
+
+    class StoppedClock:
+        time = 100.0
+
+        def now(self):
+            return self.time
+
+        async def sleep(self, seconds):
+            self.time += seconds
+
+    clock = StoppedClock()
+
+    async def run():
+        table = SessionTable({"tiny": tiny_engine}, ServerLimits(messages_per_second=2, message_burst=3))
+        player = await table.create(None, None, 0, None)
+        socket = FloodingSocket()
+        await asyncio.wait_for(Connection(socket, player, table, clock).serve(), PATIENCE)
+        await table.shut_down()
+        return socket.times
+
+    assert asyncio.run(run()) == [100.0, 100.0, 100.0, 100.5, 101.0, 101.5]
+
+
 class DeafSocket:
     """A client that is connected and reads nothing: whatever is sent to it never gets through."""
 
