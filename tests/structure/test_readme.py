@@ -62,7 +62,7 @@ def test_links_lead_somewhere(name: str) -> None:
 def commands() -> list[str]:
     """Return every `worldlet ...` command line of the README and of the story."""
     story = (ROOT / "scripts" / "story.sh").read_text(encoding="utf-8")
-    story = story.replace('"$frames"', "1000").replace('"$recipe"', "quick")
+    story = story.replace('"$frames"', "1000").replace("$name", "quick")
     lines = [*"\n".join(blocks("")).splitlines(), *story.splitlines(), *re.findall(r"`(worldlet [^`]*)`", README)]
     found = [line.rpartition("&& ")[2].partition("#")[0].strip() for line in lines]
     return sorted({line for line in found if re.match(r"worldlet (\S+ [^-]|play|serve)", line) and "FILE" not in line})
