@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from worldlet.dynamics import DynamicsConfig, build_dynamics  # noqa: E402
+from worldlet.dynamics import DynamicsConfig, Features, build_dynamics  # noqa: E402
 
 CHOICES = [
     typing.get_args(typing.get_type_hints(DynamicsConfig)[name]) for name in ("family", "wiring", "conditioning")
@@ -51,6 +51,8 @@ def steps(model, tokens, actions, prompt, state=None, step="step"):
     for t in range(tokens.shape[1]):
         out, state = getattr(model, step)(state, tokens[:, t], actions[:, t], prompt)
         made.append(out)
+    if isinstance(made[0], Features):
+        return Features.join([each.at((slice(None), None)) for each in made], 1), state
     return torch.stack(made, 1), state
 
 
@@ -61,7 +63,8 @@ def test_forward_equals_repeated_step(model, clip):
     torch.testing.assert_close(stepped, logits, atol=1e-4, rtol=1e-4)
     features, after = model.features(*clip)
     stepped_features, _ = steps(model, *clip, step="step_features")
-    torch.testing.assert_close(stepped_features, features, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(stepped_features.values, features.values, atol=1e-4, rtol=1e-4)
+    assert torch.equal(stepped_features.nearby, features.nearby)
     torch.testing.assert_close(model.head(features), logits)
     assert after.keys() == state.keys()
     for name, tensor in after.items():
@@ -160,26 +163,34 @@ def test_sizes_that_do_not_fit_are_refused():
         DynamicsConfig(grid=(4, 6), patch=(2, 4))
     with pytest.raises(ValueError, match="heads is 3"):
         DynamicsConfig(width=16, heads=3)
+    with pytest.raises(ValueError, match="copy_reach is -1: it must be at least 0"):
+        DynamicsConfig(copy_reach=-1)
 
 
 @pytest.mark.parametrize("patch", [(1, 1), (4, 3), (2, 6)])
 def test_any_patch_keeps_tokens_in_their_places(variant, patch):
-    """The logits of a cell follow its own patch: rows of the grid are neither mixed up nor transposed."""
-    model = build(**variant, patch=patch, depth=1)
+    """A cell follows its own patch and copies what is around it: rows are neither mixed up nor transposed."""
+    model = build(**variant, patch=patch, depth=1, copy_reach=1)
     for block in model.blocks:
         block.space.outputs.weight.zero_()
         block.time.outputs.weight.zero_()
-    tokens = torch.zeros(1, 1, N, dtype=torch.int64)
-    base = model.forward(tokens, torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, D))
+    tokens, rest = torch.zeros(1, 1, N, dtype=torch.int64), (torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, D))
+    base, _ = model.features(tokens, *rest)
+
+    def moved(ours, theirs):
+        return (ours - theirs).abs().amax(-1)[0, 0].view(GRID) > 1e-5
+
     for cell in (0, 8, N - 1):
         others = tokens.clone()
         others[0, 0, cell] = 5
-        changed = model.forward(others, torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, D))
-        moved = (changed - base).abs().amax(-1)[0, 0].view(GRID) > 1e-5
-        y, x = cell // GRID[1] // patch[0] * patch[0], cell % GRID[1] // patch[1] * patch[1]
+        changed, _ = model.features(others, *rest)
+        row, column = divmod(cell, GRID[1])
+        y, x = row // patch[0] * patch[0], column // patch[1] * patch[1]
         expected = torch.zeros(GRID, dtype=torch.bool)
         expected[y : y + patch[0], x : x + patch[1]] = True
-        assert torch.equal(moved, expected)
+        assert torch.equal(moved(changed.values, base.values), expected)
+        expected[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
+        assert torch.equal(moved(model.head(changed), model.head(base)), expected)
 
 
 def test_codes_that_look_alike_begin_close_together():

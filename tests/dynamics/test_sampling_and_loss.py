@@ -5,6 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch.nn import functional as F  # noqa: E402
 
+from worldlet.dynamics import Features  # noqa: E402
 from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss  # noqa: E402
 from worldlet.dynamics.sampling import CANDIDATES, next_frame, sample  # noqa: E402
 
@@ -87,22 +88,23 @@ def test_cells_weigh_by_what_is_there_before_or_after_the_step():
 
 
 class Head:
-    """A last matrix alone."""
+    """What features there are, and what is copied, in logits as they are: both must be those of the same cells."""
 
     def head(self, features):
-        return features
+        return features.values + features.nearby
 
 
 @pytest.fixture
 def cells():
     torch.manual_seed(0)
     weights = torch.where(torch.rand(2, 3, 50) < 0.2, 9.0, 1.0)
-    return torch.randn(2, 3, 50, 6), torch.randint(6, (2, 3, 50)), weights
+    return Features(torch.randn(2, 3, 50, 6), torch.randint(3, (2, 3, 50, 6))), torch.randint(6, (2, 3, 50)), weights
 
 
 def test_the_loss_is_the_weighted_mean(cells):
     features, targets, weights = cells
-    each = F.cross_entropy(features.flatten(0, 2), targets.flatten(), reduction="none").view_as(weights)
+    logits = features.values + features.nearby
+    each = F.cross_entropy(logits.flatten(0, 2), targets.flatten(), reduction="none").view_as(weights)
     expected = (each * weights).sum() / weights.sum()
     torch.testing.assert_close(weighted_loss(Head(), *cells, still_share=1.0), expected)
 

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 torch = pytest.importorskip("torch")
+import onnx  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 from tiny_run import QUIET, recorded_platformer, tiny_config  # noqa: E402
 
@@ -80,6 +81,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[WorldModel, Path]:
     )  # fmt: skip
     model.eval().requires_grad_(False).tokenizer.quantizer.codebook.normal_(std=0.3)
     model.dynamics.logits.weight.mul_(20)
+    for parameter in model.dynamics.copy.parameters():
+        parameter.normal_()
     folder._write_weights(model, path)
     write_graphs(model, path)
     frames = np.random.default_rng(0).integers(0, 256, (16, 32, 3), np.uint8)
@@ -112,6 +115,10 @@ def test_the_gate_can_fail(world: tuple[WorldModel, Path]) -> None:
     with pytest.raises(ParityError, match=r"tokens at dreamed frame \d+ of 40: the world was not exported"):
         check_parity(other, path, 40, seed=0)
     other.load_state_dict(model.state_dict())
+    other.dynamics.copy.bias.neg_()
+    with pytest.raises(ParityError, match="tokens at dreamed frame"):
+        check_parity(other, path, 40, seed=0)
+    other.load_state_dict(model.state_dict())
     other.tokenizer.decoder.direct.bias.add_(0.05)
     with pytest.raises(ParityError, match=r"differ by 1\d levels at dreamed frame 1 of 40"):
         check_parity(other, path, 40, seed=0)
@@ -129,13 +136,28 @@ def test_graphs_take_any_batch_and_weights_lie_in_one_file_alone(world: tuple[Wo
     tokens = backend.encode(frames)
     assert np.array_equal(tokens, model.encode(torch.from_numpy(frames)).numpy())
     assert np.abs(backend.decode(tokens).astype(int) - model.decode(torch.from_numpy(tokens)).numpy()).max() <= 1
+    rng, state = np.random.default_rng(2), model.init_state(3)
+    action, prompt = np.array([0, 1, 2]), np.zeros((3, 2), np.float32)
+    for _ in range(3):
+        noise = rng.random((3, 8), dtype=np.float32)
+        theirs = backend.step({name: value.numpy() for name, value in state.items()}, tokens, action, prompt, noise)
+        ours = model.dream(state, *map(torch.from_numpy, (tokens, action, prompt, noise)))
+        assert np.array_equal(theirs.tokens_BN, ours.tokens_BN.numpy())
+        tokens, state = theirs.tokens_BN, ours.state
     weights = (path / WEIGHTS_NAME).stat().st_size
     assert sum((path / f"{name}.onnx").stat().st_size for name in ("encode", "decode", "step")) < 3 * weights
+    stored, outside = load_file(path / WEIGHTS_NAME), set()
+    for part in ("encode", "decode", "step"):
+        for initializer in onnx.load(path / f"{part}.onnx", load_external_data=False).graph.initializer:
+            name = initializer.name.removeprefix("world.").removesuffix(".half")
+            assert (initializer.data_location == onnx.TensorProto.EXTERNAL) == (name in stored), name
+            outside |= {name} & stored.keys()
+    assert {"dynamics.copy.weight", "dynamics.copy.bias", "dynamics.logits.weight"} <= outside
     graph = (path / "step.onnx").read_bytes()
-    for name, value in load_file(path / WEIGHTS_NAME).items():
+    for name, value in stored.items():
         data = value.numpy().tobytes()
         assert value.dtype == torch.float16
-        if len(data) > 64 and value.any():
+        if len(data) > 48 and value.any():
             assert data not in graph and value.float().numpy().tobytes() not in graph, name
     assert str(Path(__file__).parents[2]).encode() not in graph, "no paths of this machine"
 

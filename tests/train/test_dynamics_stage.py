@@ -10,7 +10,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from worldlet.data.clips import NO_ACTION, TokenTable  # noqa: E402
-from worldlet.dynamics import DynamicsConfig, Window, build_dynamics  # noqa: E402
+from worldlet.dynamics import DynamicsConfig, Features, Window, build_dynamics  # noqa: E402
 from worldlet.train import rollout  # noqa: E402
 from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig  # noqa: E402
 from worldlet.train.rollout import around, disturb, free_run, rollout_features  # noqa: E402
@@ -46,16 +46,17 @@ class Obedient(nn.Module):
 
     def features(self, tokens, actions, prompt, window=None):
         shown = F.one_hot(actions, V).float() * self.weight
-        return shown[:, :, None].expand(*tokens.shape, V), {"seen": torch.zeros(len(tokens), 1)}
+        values = shown[:, :, None].expand(*tokens.shape, V)
+        return Features(values, tokens[..., None]), {"seen": torch.zeros(len(tokens), 1)}
 
     def head(self, features):
-        return features * 30
+        return features.values * 30
 
     def init_state(self, batch):
         return {"seen": torch.zeros(batch, 1)}
 
     def step_features(self, state, tokens, action, prompt, window=None):
-        return self.features(tokens[:, None], action[:, None], prompt)[0][:, 0], state
+        return self.features(tokens[:, None], action[:, None], prompt)[0].at((slice(None), 0)), state
 
     def step(self, state, tokens, action, prompt):
         features, state = self.step_features(state, tokens, action, prompt)
@@ -116,11 +117,12 @@ def test_figures_without_a_cell_are_left_out():
 
 def test_every_parameter_is_trained_and_matrices_decay():
     stage = stage_of(obedient_table())
-    decayed, plain = (group["params"] for group in stage.parameter_groups())
-    assert {id(p) for p in (*decayed, *plain)} == {id(p) for p in stage.module.parameters()}
-    assert len(decayed) + len(plain) == len(list(stage.module.parameters()))
-    assert any(p is stage.module.logits.weight for p in decayed)
-    assert any(p is stage.module.embedding.weight for p in plain)
+    groups = stage.parameter_groups()
+    decayed = [id(p) for group in groups if group["weight_decay"] > 0 for p in group["params"]]
+    plain = [id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]]
+    assert sorted(decayed + plain) == sorted(id(p) for p in stage.module.parameters()), "each once"
+    assert id(stage.module.logits.weight) in decayed
+    assert id(stage.module.embedding.weight) in plain and id(stage.module.copy.bias) in plain
     loss, _ = stage.loss(0, 0.9)
     loss.backward()
     missing = [name for name, p in stage.module.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
@@ -137,12 +139,14 @@ def test_settings_out_of_range_are_refused(wrong):
 
 B, T, STEPS = 2, 10, 4
 KNOWN = T - STEPS
+ITSELF = (2 * MODEL.copy_reach + 1) ** 2 // 2  # a cell among those around it
 
 
 @pytest.fixture
 def clip():
     torch.manual_seed(5)
     model = build_dynamics(MODEL).eval().requires_grad_(False)
+    model.copy.weight.normal_()
     tokens, actions = torch.randint(V, (B, T + 1, N)), torch.randint(5, (B, T))
     nothing = torch.zeros(B, T + 1, N, dtype=torch.bool)
     parallel, _ = model.features(tokens[:, :-1], actions, torch.zeros(B, 3))
@@ -154,6 +158,15 @@ def roll(clip, mobile, doubt=0.0, inner=None):
         clip.model, clip.tokens, clip.tokens[:, :-1], clip.actions, torch.zeros(B, 3), mobile, STEPS, doubt,
         inner_BN=inner,
     )  # fmt: skip
+
+
+def frames_of(features, frames):
+    return features.at((slice(None), frames))
+
+
+def assert_same(ours, theirs):
+    torch.testing.assert_close(ours.values, theirs.values, atol=1e-5, rtol=1e-5)
+    assert torch.equal(ours.nearby, theirs.nearby)
 
 
 def always(token, sure):
@@ -169,13 +182,13 @@ def test_a_rollout_that_guesses_right_is_the_parallel_pass(clip, monkeypatch):
         return truth, truth == truth
 
     monkeypatch.setattr(rollout, "_draw", right)
-    torch.testing.assert_close(roll(clip, ~clip.nothing), clip.parallel, atol=1e-5, rtol=1e-5)
+    assert_same(roll(clip, ~clip.nothing), clip.parallel)
     assert times == list(range(KNOWN, T))  # the guess after frame t - 1 is of frame t
 
 
 def test_guesses_are_fed_back_where_things_move_and_nowhere_else(clip, monkeypatch):
     monkeypatch.setattr(rollout, "_draw", always(3, sure=False))
-    torch.testing.assert_close(roll(clip, clip.nothing), clip.parallel, atol=1e-5, rtol=1e-5)
+    assert_same(roll(clip, clip.nothing), clip.parallel)
     seen = []
     step_features = clip.model.step_features
 
@@ -187,25 +200,28 @@ def test_guesses_are_fed_back_where_things_move_and_nowhere_else(clip, monkeypat
     mobile = clip.nothing.clone()
     mobile[:, KNOWN + 1, 0] = True
     features = roll(clip, mobile)
-    torch.testing.assert_close(features[:, : KNOWN + 1], clip.parallel[:, : KNOWN + 1], atol=1e-5, rtol=1e-5)
-    assert (features[:, KNOWN + 1] - clip.parallel[:, KNOWN + 1]).abs().max() > 1e-4
+    assert_same(*(frames_of(each, slice(KNOWN + 1)) for each in (features, clip.parallel)))
+    assert (features.values - clip.parallel.values)[:, KNOWN + 1].abs().max() > 1e-4
     corner = [0, 1, 6, 7]  # the cell and its neighbours
     for t, tokens in enumerate(seen, KNOWN):
         expected = clip.tokens[:, t].clone()
         if t in (KNOWN + 1, KNOWN + 2):  # it moves there now, or did in the frame before
             expected[:, corner] = 3
         assert torch.equal(tokens, expected)
+        assert torch.equal(features.nearby[:, t, :, ITSELF], expected), "what may be copied is what it saw"
 
 
 def test_what_the_model_is_wrong_about_and_sure_of_is_fed_back_but_not_from_outside_a_window(clip, monkeypatch):
     monkeypatch.setattr(rollout, "_draw", always(3, sure=True))
-    assert (roll(clip, clip.nothing)[:, KNOWN:] - clip.parallel[:, KNOWN:]).abs().max() > 1e-3
+    features = roll(clip, clip.nothing)
+    assert (features.values - clip.parallel.values)[:, KNOWN:].abs().max() > 1e-3
+    assert (features.nearby[:, KNOWN:, :, ITSELF] == 3).all()
     outside = torch.zeros(B, N, dtype=torch.bool)
-    torch.testing.assert_close(roll(clip, ~clip.nothing, inner=outside), clip.parallel, atol=1e-5, rtol=1e-5)
+    assert_same(roll(clip, ~clip.nothing, inner=outside), clip.parallel)
 
 
 def test_doubt_compares_the_truth_with_the_first_choice(clip):
-    features = clip.parallel[:, 0]
+    features = frames_of(clip.parallel, 0)
     logits = clip.model.head(features)
     best, worst = logits.argmax(-1), logits.argmin(-1)
     assert not rollout._draw(clip.model, features, best, 0.9)[1].any()
@@ -244,7 +260,7 @@ def test_around_takes_the_eight_neighbours():
 def test_a_window_over_everything_is_the_whole_frame(clip):
     everything = Window((2, 3), torch.zeros(B, 2, dtype=torch.int64))
     features, state = clip.model.features(clip.tokens[:, :-1], clip.actions, torch.zeros(B, 3), everything)
-    torch.testing.assert_close(features, clip.parallel, atol=1e-5, rtol=1e-5)
+    assert_same(features, clip.parallel)
 
 
 def test_windows_step_as_they_run_in_parallel_and_know_their_place(clip):
@@ -253,15 +269,15 @@ def test_windows_step_as_they_run_in_parallel_and_know_their_place(clip):
     cut = cut_windows(hero, MODEL, (1, 2))._replace(window=Window((1, 2), corner))
     tokens = clip.tokens[:, :-1, :8]
     features, _ = clip.model.features(tokens, clip.actions, torch.zeros(B, 3), cut.window)
-    assert features.shape == (B, T, 8, 8)
+    assert features.values.shape == (B, T, 8, 8) and features.nearby.shape == (B, T, 8, 25)
     torch.manual_seed(0)
     rolled = rollout_features(
         clip.model, clip.tokens[:, :, :8], tokens, clip.actions, torch.zeros(B, 3), clip.nothing[:, :, :8], STEPS,
         0.0, cut.window,
     )  # fmt: skip
-    torch.testing.assert_close(rolled, features, atol=1e-5, rtol=1e-5)
+    assert_same(rolled, features)
     elsewhere, _ = clip.model.features(tokens, clip.actions, torch.zeros(B, 3), Window((1, 2), corner.flip(0)))
-    assert (elsewhere - features).abs().max() > 1e-3
+    assert (elsewhere.values - features.values).abs().max() > 1e-3
 
 
 def test_windows_hold_the_hero_and_the_cells_they_name():

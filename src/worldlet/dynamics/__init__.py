@@ -1,5 +1,5 @@
 """What happens next: token grids and actions in, the next token grid out."""
 
-from worldlet.dynamics.base import Dynamics, DynamicsConfig, State, Window, build_dynamics
+from worldlet.dynamics.base import Dynamics, DynamicsConfig, Features, State, Window, build_dynamics
 
-__all__ = ["Dynamics", "DynamicsConfig", "State", "Window", "build_dynamics"]
+__all__ = ["Dynamics", "DynamicsConfig", "Features", "State", "Window", "build_dynamics"]

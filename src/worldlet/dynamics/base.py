@@ -6,11 +6,31 @@ dict of tensors (B, ...), zeros at the start.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
+
+
+class Features(NamedTuple):
+    """What the last matrix sees of cells: `values` (..., E), and `nearby` (..., K) int64.
+
+    `nearby` holds the tokens now around each cell, which the next one may copy, and -1 beyond the edge.
+    """
+
+    values: Tensor
+    nearby: Tensor
+
+    def at(self, index: Any) -> "Features":
+        """The cells that an index or a mask over the leading dimensions picks."""
+        return Features(self.values[index], self.nearby[index])
+
+    @staticmethod
+    def join(parts: "list[Features]", dim: int) -> "Features":
+        """Parts one after another along a leading dimension."""
+        return Features(torch.cat([p.values for p in parts], dim), torch.cat([p.nearby for p in parts], dim))
 
 
 class Window(NamedTuple):
@@ -59,6 +79,8 @@ class DynamicsConfig:
     """Channels of a token's embedding."""
     feature_width: int = 96
     """Channels of a token's features before the last matrix."""
+    copy_reach: int = 2
+    """Cells up, down and sideways from which the next token may be copied outright, as when the picture scrolls."""
 
     def __post_init__(self) -> None:
         for name in ("heads", "ssm_heads"):
@@ -66,6 +88,10 @@ class DynamicsConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must divide the width {self.width}")
         if self.grid[0] % self.patch[0] or self.grid[1] % self.patch[1]:
             raise ValueError(f"patch {self.patch} must divide the grid {self.grid}")
+        if self.copy_reach < 0:
+            raise ValueError(
+                f"copy_reach is {self.copy_reach}: it must be at least 0, which copies the cell itself alone"
+            )
 
     @property
     def tokens(self) -> int:
@@ -84,15 +110,15 @@ class Dynamics(Protocol):
 
     def features(
         self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor, window: Window | None = None
-    ) -> tuple[Tensor, State]:
-        """Features (B, T, N, E) before the last matrix, and the state after the last frame.
+    ) -> tuple[Features, State]:
+        """Features (B, T, N, ...) before the last matrix, and the state after the last frame.
 
         With a `window`, N counts the tokens inside it.
         """
         ...
 
-    def head(self, features: Tensor) -> Tensor:
-        """The last matrix: features (..., E) -> logits (..., V)."""
+    def head(self, features: Features) -> Tensor:
+        """The last matrix, and what is copied: features of cells (...) -> logits (..., V)."""
         ...
 
     def init_codes(self, codes_VC: Tensor) -> None:
@@ -109,8 +135,8 @@ class Dynamics(Protocol):
 
     def step_features(
         self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor, window: Window | None = None
-    ) -> tuple[Tensor, State]:
-        """`step` before the last matrix: features (B, N, E)."""
+    ) -> tuple[Features, State]:
+        """`step` before the last matrix: features (B, N, ...)."""
         ...
 
 

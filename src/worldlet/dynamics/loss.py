@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldlet.dynamics.base import Dynamics
+from worldlet.dynamics.base import Dynamics, Features
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ def cell_weights(tokens_BTN: Tensor, hero_BTN: Tensor, moving_BTN: Tensor, confi
     return 1 + config.hero * hero + config.moving * moving + config.scroll * scrolls
 
 
-def weighted_loss(model: Dynamics, features: Tensor, targets: Tensor, weights: Tensor, still_share: float) -> Tensor:
-    """Mean weighted cross-entropy of `features` (..., E) against `targets` (...) under `weights` (...), a scalar.
+def weighted_loss(model: Dynamics, features: Features, targets: Tensor, weights: Tensor, still_share: float) -> Tensor:
+    """Mean weighted cross-entropy of `features` of cells (...) against `targets` (...) under `weights` (...), a scalar.
 
     Cells of weight 1 are thinned out to `still_share` and counted up, which saves most of the last matrix and leaves
     the expectation as it is.
     """
     looked_at = (weights > 1) | (torch.rand_like(weights) < still_share)
     scale = torch.where(weights > 1, weights, weights / still_share)[looked_at]
-    losses = F.cross_entropy(model.head(features[looked_at]).float(), targets[looked_at], reduction="none")
+    losses = F.cross_entropy(model.head(features.at(looked_at)).float(), targets[looked_at], reduction="none")
     return (losses * scale).sum() / weights.sum()

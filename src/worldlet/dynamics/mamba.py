@@ -7,8 +7,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from worldlet.dynamics.base import DynamicsConfig, State, Window
+from worldlet.dynamics.base import DynamicsConfig, Features, State, Window
 from worldlet.dynamics.conditioning import Conditioning, Modulation
 from worldlet.nn.attention import SpatialAttention
 from worldlet.nn.ssm import SelectiveSSM
@@ -86,6 +87,9 @@ class Mamba(nn.Module):
         self.norm = nn.RMSNorm(config.width, eps=1e-5)
         self.outputs = nn.Linear(config.width, ph * pw * config.feature_width)
         self.logits = nn.Linear(config.feature_width, config.codebook_size)
+        self.copy = nn.Linear(config.feature_width, (2 * config.copy_reach + 1) ** 2)
+        nn.init.zeros_(self.copy.weight)
+        nn.init.zeros_(self.copy.bias)
 
     def forward(self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor) -> Tensor:
         """Logits (B, T, N, V)."""
@@ -93,20 +97,21 @@ class Mamba(nn.Module):
 
     def features(
         self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor, window: Window | None = None
-    ) -> tuple[Tensor, State]:
-        """Features (B, T, N, E), and the state after the last frame."""
+    ) -> tuple[Features, State]:
+        """Features of (B, T, N) cells, and the state after the last frame."""
         condition = self.condition(actions_BT, prompt_BD)
         x = self._embed(tokens_BTN, condition, window)
         size = window and window.size
         state: State = {}
         for i, block in enumerate(self.blocks):
             x, (state[f"tap_{i}"], state[f"memory_{i}"]) = block(x, condition, size)
-        return self._ungroup(self.outputs(self.norm(x)), size), state
+        return Features(self._ungroup(self.outputs(self.norm(x)), size), self._nearby(tokens_BTN, size)), state
 
-    def head(self, features: Tensor) -> Tensor:
-        """Logits of features."""
-        logits: Tensor = self.logits(features)
-        return logits
+    def head(self, features: Features) -> Tensor:
+        """Logits of features: a matrix, plus for each nearby token how much it asks to be copied (arXiv:1506.03134)."""
+        logits: Tensor = self.logits(features.values).float()
+        asked = self.copy(features.values).float() * (features.nearby >= 0)
+        return logits.scatter_add(-1, features.nearby.clamp_min(0), asked)
 
     @torch.no_grad()
     def init_codes(self, codes_VC: Tensor) -> None:
@@ -141,8 +146,8 @@ class Mamba(nn.Module):
 
     def step_features(
         self, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor, window: Window | None = None
-    ) -> tuple[Tensor, State]:
-        """Features (B, N, E) of the next frame."""
+    ) -> tuple[Features, State]:
+        """Features of the (B, N) cells of the next frame."""
         condition = self.condition(action_B[:, None], prompt_BD)
         x = self._embed(tokens_BN[:, None], condition, window)[:, 0]
         size = window and window.size
@@ -150,7 +155,8 @@ class Mamba(nn.Module):
         for i, block in enumerate(self.blocks):
             before = state[f"tap_{i}"], state[f"memory_{i}"]
             x, (after[f"tap_{i}"], after[f"memory_{i}"]) = cast(Block, block).step(x, condition[:, 0], before, size)
-        return self._ungroup(self.outputs(self.norm(x))[:, None], size)[:, 0], after
+        values = self._ungroup(self.outputs(self.norm(x))[:, None], size)
+        return Features(values, self._nearby(tokens_BN[:, None], size)).at((slice(None), 0)), after
 
     def _embed(self, tokens_BTN: Tensor, condition_BTC: Tensor, window: Window | None) -> Tensor:
         (h, w), (ph, pw) = window.size if window else self.positions, self.config.patch
@@ -158,6 +164,13 @@ class Mamba(nn.Module):
         x = self.embedding(tokens_BTN).reshape(b, t, h, ph, w, pw, -1).transpose(4, 3).reshape(b, t, h * w, -1)
         x = self.inputs(x) + (self.place if window is None else self._places(window)[:, None])
         return x + condition_BTC[:, :, None] if self.config.conditioning == "add" else x
+
+    def _nearby(self, tokens_BTN: Tensor, size: tuple[int, int] | None) -> Tensor:
+        """The tokens at every displacement within reach: (B, T, N, K), -1 beyond the edge of what is seen."""
+        (h, w), (ph, pw), reach = size or self.positions, self.config.patch, self.config.copy_reach
+        side = 2 * reach + 1
+        grid = F.pad(tokens_BTN.unflatten(2, (h * ph, w * pw)), (reach,) * 4, value=-1)
+        return grid.unfold(2, side, 1).unfold(3, side, 1).flatten(4).flatten(2, 3)
 
     def _places(self, window: Window) -> Tensor:
         """The place vectors (B, P, C) under each clip's window."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldlet.dynamics import Dynamics, Window
+from worldlet.dynamics import Dynamics, Features, Window
 from worldlet.dynamics.sampling import next_frame, sample
 
 
@@ -38,8 +38,8 @@ def rollout_features(
     doubt: float,
     window: Window | None = None,
     inner_BN: Tensor | None = None,
-) -> Tensor:
-    """Features (B, T, N, E) of a clip whose last `steps` frames the model sees through its own predictions.
+) -> Features:
+    """Features of (B, T, N) cells of a clip whose last `steps` frames the model sees through its own predictions.
 
     `seen_BTN` (T frames) is what it sees before them. Fed back are all cells where something moves (`mobile_BTN`), now
     or next, and their neighbours; elsewhere only what the model is wrong about and sure of, the truth being less than
@@ -51,7 +51,7 @@ def rollout_features(
     ph, pw = model.config.patch
     grid = (window.size[0] * ph, window.size[1] * pw) if window else model.config.grid
     features, state = model.features(seen_BTN[:, :known], actions_BT[:, :known], prompt_BD, window)
-    parts, last = [features], features[:, -1]
+    parts, last = [features], features.at((slice(None), -1))
     for t in range(known, known + steps):
         guess_BN, sure_BN = _draw(model, last, tokens_BTN[:, t], doubt)
         fed_back_BN = around(mobile_BTN[:, t - 1] | mobile_BTN[:, t], grid) | sure_BN
@@ -59,8 +59,8 @@ def rollout_features(
             fed_back_BN = fed_back_BN & inner_BN
         current_BN = torch.where(fed_back_BN, guess_BN, tokens_BTN[:, t])
         last, state = model.step_features(state, current_BN, actions_BT[:, t], prompt_BD, window)
-        parts.append(last[:, None])
-    return torch.cat(parts, 1)
+        parts.append(last.at((slice(None), None)))
+    return Features.join(parts, 1)
 
 
 def free_run(model: Dynamics, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor, context: int) -> Tensor:
@@ -86,9 +86,10 @@ def around(cells_BN: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.max_pool2d(cells_B1hw, 3, stride=1, padding=1)[:, 0].flatten(1) > 0
 
 
-def _draw(model: Dynamics, features_BNE: Tensor, truth_BN: Tensor, doubt: float) -> tuple[Tensor, Tensor]:
+def _draw(model: Dynamics, features: Features, truth_BN: Tensor, doubt: float) -> tuple[Tensor, Tensor]:
     """Sample the next frame's tokens (B, N) without a gradient; and whether the model holds the truth for unlikely."""
-    logits_BNV = model.head(features_BNE.detach()).detach().float()
-    noise_BN = torch.rand(features_BNE.shape[:2], device=features_BNE.device)
+    with torch.no_grad():
+        logits_BNV = model.head(features).float()
+    noise_BN = torch.rand(truth_BN.shape, device=truth_BN.device)
     behind_BN = logits_BNV.gather(-1, truth_BN[..., None])[..., 0] - logits_BNV.amax(-1)
     return sample(logits_BNV, noise_BN), behind_BN.exp() < doubt
