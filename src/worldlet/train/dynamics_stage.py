@@ -101,13 +101,18 @@ class DynamicsStage:
         return cast(Dynamics, self.module)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Matrices with weight decay; vectors, embeddings and biases without."""
+        """Matrices with weight decay; vectors, embeddings and biases without; what copies tokens ten times as fast."""
         decayed: list[nn.Parameter] = []
         plain: list[nn.Parameter] = []
+        copies: list[nn.Parameter] = []
         for name, parameter in self.module.named_parameters():
+            if name.startswith("copy."):  # begins at zero, and a copied token needs a large number
+                copies.append(parameter)
+                continue
             is_matrix = parameter.ndim >= 2 and not any(word in name for word in ("embedding", "taps", "bias"))
             (decayed if is_matrix else plain).append(parameter)
-        return [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+        groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+        return [*groups, {"params": copies, "weight_decay": 0.0, "lr_scale": 10.0}] if copies else groups
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
         """Weighted cross-entropy of the batch of `step`: clips of whole frames, or of windows around the hero."""

@@ -168,7 +168,7 @@ def _loop(stage: str, config: TrainConfig) -> LoopConfig:
         learning_rate=config.tokenizer_learning_rate if stage == "tokenizer" else config.dynamics_learning_rate,
         validate_every_minutes=config.validate_every_minutes, validate_every_steps=config.validate_every_steps,
         picture_every_minutes=2 * config.validate_every_minutes, picture_every_steps=config.validate_every_steps,
-        ema_decay=0.999 if (steps or 10**6) > 2000 else 0.99,
+        ema_decay=0.998 if (steps or 10**6) > 2000 else 0.99,
     )  # fmt: skip
 
 
