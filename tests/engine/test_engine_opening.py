@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from tiny_world import GRID_H, GRID_W, PATCH, STARTS, H, N, W
 
+import worldlet
 from worldlet.engine.opening import pick_start
+from worldlet.manifest import WorldError
 
 
 def frames(count, seed=0):
@@ -112,3 +114,15 @@ def test_wrong_seed(engine, seed):
 
 def test_largest_seed(engine):
     assert engine.open(seed=2**64 - 1).step(0).metrics["frame_index"] == 1
+
+
+@pytest.mark.parametrize("wrong", [{"prompt": 3}, {"theme": 3}])
+def test_words_that_are_no_words(engine, wrong):
+    with pytest.raises(ValueError, match="give a string"):
+        engine.open(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ""])
+def test_a_world_that_is_no_name(wrong):
+    with pytest.raises(WorldError, match="named by"):
+        worldlet.load(wrong)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.eval.real_game import MANIFEST, TINY, RealGame
 from tests.tiny_world import build_tiny_world
+from worldlet.engine.bundle import open_bundle
 from worldlet.eval import speed, suite
 from worldlet.eval.bench import FULL, QUICK, Bench
 from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
@@ -114,6 +115,11 @@ def test_worldlet_eval_on_a_world_of_another_size(tmp_path: Path, monkeypatch: p
     assert card["snapshot"]["bytes"]["value"] > 10
     assert card["run"]["command"] == f"worldlet eval {world} --out {tmp_path / 'out'} --quick"
     assert (tmp_path / "out" / "card.json").is_file()
+    assert (world / "card.json").read_bytes() != (tmp_path / "out" / "card.json").read_bytes()
+    suite.evaluate(suite.EvalConfig(str(world), tmp_path / "again", quick=True, attach=True))
+    for name in ("card.json", "card.md"):
+        assert (world / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    open_bundle(world)  # cards are no part of what a world's hashes cover
 
 
 def test_an_unknown_world_leaves_no_folder_behind(tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ def find_world(world: str | Path) -> Path:
 
     A shipped name wins over a folder of the same name: write ``./platformer`` for the folder.
     """
+    if not isinstance(world, (str, Path)) or not str(world):
+        raise WorldError(f"a world is named by a shipped name, a world folder or a run folder, not {world!r}")
     shipped = shipped_worlds()
     if str(world) in shipped:
         return shipped[str(world)]

@@ -23,6 +23,9 @@ PROMPT_NOTE = "so far a prompt only picks the starting frame"
 def pick_start(starts: Sequence[Start], prompt: str | None, theme: str | None, seed: int) -> tuple[Start, SessionStart]:
     """Pick a start of ``theme`` by the words it shares with ``prompt``; the seed decides between equals."""
     candidates = list(starts)
+    for name, words in {"prompt": prompt, "theme": theme}.items():
+        if words is not None and not isinstance(words, str):
+            raise ValueError(f"the {name} is words, not {words!r}: give a string")
     if theme is not None:
         candidates = [start for start in starts if start.theme == theme]
         if not candidates:

@@ -22,7 +22,7 @@ from worldlet.eval.card import FORMAT, write_card
 from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
 from worldlet.eval.reading import GameReader, reader_for
 from worldlet.eval.real import RealSession
-from worldlet.manifest import WorldManifest, write_atomic
+from worldlet.manifest import CARD_NAMES, WorldManifest, write_atomic
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class EvalConfig:
     """what runs the networks"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where they run"""
+    attach: bool = False
+    """put card.json and card.md into the world's own folder as well"""
 
 
 class Part(NamedTuple):
@@ -79,6 +81,9 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     options += "" if config.device == "auto" else f" --device {config.device}"
     command = f"worldlet eval {config.world} --out {config.out}{options}"
     card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command)
+    if config.attach:
+        for name in CARD_NAMES:
+            write_atomic(engine.folder / name, (Path(config.out) / name).read_bytes())
     print(f"card: {Path(config.out) / 'card.md'}")
     return card
 
