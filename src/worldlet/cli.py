@@ -65,7 +65,19 @@ def _dispatch(arguments: list[str]) -> None:
 
         print(f"worldlet {__version__}")
     else:
-        find_verb(arguments[0]).run(arguments[1:])
+        _run_verb(arguments[0], arguments[1:])
+
+
+def _run_verb(name: str, arguments: list[str]) -> None:
+    """Run a verb; where its part is not installed, ``--help`` still tells what it does."""
+    verb = find_verb(name)
+    try:
+        verb.run(arguments)
+    except ImportError as error:
+        if not {"-h", "--help"} & set(arguments):
+            raise
+        print(f"usage: worldlet {name} {verb.grammar}\n\n{verb.summary}\n\nFor example: worldlet {name} {verb.example}")
+        print(f"\nIts options are listed once its part is installed. {_explain(error, [name, *arguments]) or error}")
 
 
 def contents() -> str:

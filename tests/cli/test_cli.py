@@ -192,6 +192,15 @@ def test_without_the_training_extra_the_message_names_it(verb: str, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("verb", ["train", "export"])
+def test_without_the_training_extra_help_still_says_what_a_verb_does(verb: str) -> None:
+    code = BLOCK_TRAINING + "from worldlet.cli import main\nsys.exit(main(sys.argv[1:]))"
+    done = run_python(code, verb, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"usage: worldlet {verb} " in done.stdout and cli.VERBS[verb].summary in done.stdout
+    assert "pip install 'worldlet[train]'" in done.stdout
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys\nfrom worldlet.cli import main\nmain(['--help'])\nprint(*sys.modules)"
     loaded = set(run_python(code).stdout.splitlines()[-1].split())
