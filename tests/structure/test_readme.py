@@ -17,7 +17,7 @@ from worldlet import cli
 PACKAGE = Path(worldlet.__file__).parent
 ROOT = PACKAGE.parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/contracts.md", "docs/log.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/card.md", "docs/contracts.md", "docs/log.md"]
 
 
 def blocks(language: str) -> list[str]:
