@@ -72,7 +72,7 @@ def test_next_frame_is_a_step_and_a_draw():
 
 def test_cells_weigh_by_what_is_there_before_or_after_the_step():
     """A hero who stands on a cell in frame 2 alone weighs in predicting frame 2 and in predicting frame 3."""
-    config = CellWeights(hero=10.0, moving=4.0, scroll=2.0)
+    config = CellWeights(hero=10.0, moving=4.0, scroll=2.0, edge=5.0, edge_cells=1)
     tokens = torch.zeros(1, 5, 12, dtype=torch.int64)
     hero, moving = torch.zeros(1, 5, 12, dtype=torch.bool), torch.zeros(1, 5, 12, dtype=torch.bool)
     hero[0, 2, 3] = True
@@ -81,10 +81,10 @@ def test_cells_weigh_by_what_is_there_before_or_after_the_step():
     expected = torch.ones(1, 4, 12)
     expected[0, 1, 3] = expected[0, 2, 3] = 11.0
     expected[0, 0, 8] = expected[0, 1, 8] = 5.0
-    expected[0, 3] += 2.0
-    torch.testing.assert_close(cell_weights(tokens, hero, moving, config), expected)
+    expected[0, 3] += torch.tensor([7.0, 7, 7, 7, 7, 2, 2, 7, 7, 7, 7, 7])  # new things come in at the edge
+    torch.testing.assert_close(cell_weights(tokens, hero, moving, config, (3, 4)), expected)
     tokens[0, 4, 1] = 0  # one of twelve is no scrolling
-    assert cell_weights(tokens, hero, moving, config)[0, 3].tolist() == [1.0] * 12
+    assert cell_weights(tokens, hero, moving, config, (3, 4))[0, 3].tolist() == [1.0] * 12
 
 
 class Head:

@@ -1,5 +1,6 @@
 """The dynamics stage: what it feeds the network lines up in time, repeats, and measures only what is there."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,9 @@ MODEL = DynamicsConfig(
     grid=GRID, codebook_size=V, actions=5, prompt_width=3, width=16, depth=1, heads=2, ssm_heads=2,
     token_width=8, feature_width=8,
 )  # fmt: skip
-CONFIG = DynamicsStageConfig(batch_size=3, clip=8, rollout_steps=3, rollout_from=0.5, val_clips=16)
+CONFIG = DynamicsStageConfig(
+    batch_size=3, clip=8, rollout_steps=3, rollout_from=0.5, val_clips=16, reveal_clip=6, reveal_batch_size=4
+)
 
 
 def obedient_table(frames=40):
@@ -88,19 +91,52 @@ def test_batches_follow_from_seed_and_step():
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("close", [0.0, 1.0])
+@pytest.mark.parametrize(("close", "ahead"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
 @pytest.mark.parametrize("progress", [0.0, 0.9])
-def test_the_target_of_position_t_is_frame_t_plus_1(progress, close):
-    stage = stage_of(obedient_table(), Obedient(), window_share=close, window=(1, 2))
+def test_the_target_of_position_t_is_frame_t_plus_1(progress, close, ahead):
+    stage = stage_of(obedient_table(), Obedient(), window_share=close, reveal_share=ahead, window=(1, 2))
     for step in range(3):
         loss, metrics = stage.loss(step, progress)
-        assert float(loss.detach()) < 1e-3 and metrics == {"rollout": float(progress > 0.5), "window": close}
+        assert float(loss.detach()) < 1e-3
+        assert metrics == {"rollout": float(progress > 0.5), "window": close, "reveal": ahead}
+
+
+def test_the_kinds_of_steps_come_in_their_shares():
+    stage = stage_of(obedient_table(), Obedient(), window_share=0.5, reveal_share=0.3, window=(1, 2))
+    torch.manual_seed(0)
+    kinds = [stage.loss(step, 0.0)[1] for step in range(400)]
+    assert np.mean([kind["window"] for kind in kinds]) == pytest.approx(0.5, abs=0.07)
+    assert np.mean([kind["reveal"] for kind in kinds]) == pytest.approx(0.3, abs=0.07)
+    assert not any(kind["window"] and kind["reveal"] for kind in kinds)
+
+
+def test_a_game_whose_picture_never_moves_as_a_whole_has_nothing_to_reveal():
+    table = obedient_table()
+    still = TokenTable(np.zeros_like(table.tokens_FN), table.actions_F, table.starts, table.hero_FN, table.moving_FN)
+    stage = stage_of(still, reveal_share=1.0, window_share=0.0)
+    assert stage.loss(0, 0.9)[1]["reveal"] == 0.0
+    assert {"scroll", "edge"}.isdisjoint(stage.validate(stage.module))
 
 
 def test_validation_counts_what_changes_under_the_right_actions():
     figures = stage_of(obedient_table(), Obedient()).validate(Obedient())
     assert figures["loss"] < 1e-3 < 1 < figures["loss_shuffled"]
     assert figures["changed"] == figures["hero"] == figures["hero_1"] == figures["hero_5"] == 1.0
+    assert "scroll" not in figures and figures["edge"] == 1.0, "two cells deep, such a small frame is all edge"
+
+
+def test_validation_tells_old_cells_that_move_from_the_edge():
+    """A column of new tokens comes in at the right, everything else moves: a copier is right inside, wrong there."""
+    config = dataclasses.replace(MODEL, grid=(6, 8))
+    frames = np.arange(60)[:, None, None] + np.arange(8)[None, None] + np.zeros((60, 6, 8), np.int64)
+    tokens = (frames % V).astype(np.uint16).reshape(60, 48)
+    nothing = np.zeros((60, 48), np.bool_)
+    table = TokenTable(tokens, np.append(np.zeros(59, np.int64), NO_ACTION), np.array([0]), nothing, nothing)
+    model = build_dynamics(config)
+    model.head = lambda features: F.one_hot(features.nearby[..., ITSELF + 1].clamp_min(0), V).float()
+    stage = DynamicsStage(table, table, config, CONFIG, seed=4)
+    figures = stage.validate(model)
+    assert figures["scroll"] == 1.0 and 0.5 < figures["edge"] < 1.0
 
 
 def test_figures_without_a_cell_are_left_out():
@@ -129,7 +165,17 @@ def test_every_parameter_is_trained_and_matrices_decay():
     assert missing == ["condition.prompt.weight"] or missing == []
 
 
-@pytest.mark.parametrize("wrong", [{"clip": 4}, {"batch_size": 0}, {"window": (0, 5)}, {"window_share": 1.5}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"clip": 4},
+        {"batch_size": 0},
+        {"window": (0, 5)},
+        {"window_share": 1.5},
+        {"reveal_clip": 2},
+        {"window_share": 0.8},
+    ],
+)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="must"):
         DynamicsStageConfig(**wrong)

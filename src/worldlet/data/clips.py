@@ -187,17 +187,23 @@ class TokenTable:
             self.tokens_FN[rows_BT], self.actions_F[rows_BT[:, :-1]], self.hero_FN[rows_BT], self.moving_FN[rows_BT]
         )
 
+    def has_room(self, length: int) -> bool:
+        """Tell whether any clip of ``length`` actions can be drawn."""
+        return bool(self._cumulated(length)[-1] > 0)
+
     def _cumulative_starts(self, length: int) -> NDArray[np.float64]:
         if length < 1:
             raise ValueError(f"a clip holds at least one action, not {length}")
+        if not self.has_room(length):
+            raise ValueError(f"no episode of the table has room for a clip of {length} actions")
+        return self._cumulated(length)
+
+    def _cumulated(self, length: int) -> NDArray[np.float64]:
         if length not in self._cumulative:
             ends_E = np.append(self.starts[1:], len(self))
             left_F = np.repeat(ends_E, np.diff(np.append(self.starts, len(self)))) - np.arange(len(self))
             weights_F = np.ones(len(self)) if self.weights_F is None else self.weights_F
-            cumulative = np.cumsum(np.where(left_F > length, weights_F, 0.0))
-            if cumulative[-1] <= 0:
-                raise ValueError(f"no episode of the table has room for a clip of {length} actions")
-            self._cumulative[length] = cumulative
+            self._cumulative[length] = np.cumsum(np.where(left_F > length, weights_F, 0.0))
         return self._cumulative[length]
 
 

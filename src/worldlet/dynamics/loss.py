@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 from worldlet.dynamics.base import Dynamics, Features
 
+BUSY = 0.1
+"""The picture moves as a whole where more than this share of its cells change."""
+
 
 @dataclass(frozen=True)
 class CellWeights:
@@ -22,17 +25,32 @@ class CellWeights:
     moving: float = 8.0
     """Extra weight of cells that something else that moves holds now or next."""
     scroll: float = 2.0
-    """Extra weight of all cells of a frame in which more than a tenth of them change."""
+    """Extra weight of all cells of a frame in which the picture moves as a whole."""
+    edge: float = 6.0
+    """Extra weight of the outermost cells of such a frame, `edge_cells` deep: there new things come into view."""
+    edge_cells: int = 2
+    """How deep the edge is."""
     still_share: float = 0.25
     """Share of the remaining cells that are looked at; they count for all."""
 
 
-def cell_weights(tokens_BTN: Tensor, hero_BTN: Tensor, moving_BTN: Tensor, config: CellWeights) -> Tensor:
-    """Weights (B, T, N) for predicting frames 1..T of T + 1 frames."""
+def cell_weights(
+    tokens_BTN: Tensor, hero_BTN: Tensor, moving_BTN: Tensor, config: CellWeights, grid: tuple[int, int]
+) -> Tensor:
+    """Weights (B, T, N) for predicting frames 1..T of T + 1 frames on a `grid` (h, w)."""
     hero = hero_BTN[:, 1:] | hero_BTN[:, :-1]
     moving = (moving_BTN[:, 1:] | moving_BTN[:, :-1]) & ~hero
-    scrolls = (tokens_BTN[:, 1:] != tokens_BTN[:, :-1]).float().mean(-1, keepdim=True) > 0.1
-    return 1 + config.hero * hero + config.moving * moving + config.scroll * scrolls
+    scrolls = (tokens_BTN[:, 1:] != tokens_BTN[:, :-1]).float().mean(-1, keepdim=True) > BUSY
+    edge_N = edge_cells(grid, config.edge_cells).to(tokens_BTN.device)
+    return 1 + config.hero * hero + config.moving * moving + scrolls * (config.scroll + config.edge * edge_N)
+
+
+def edge_cells(grid: tuple[int, int], depth: int) -> Tensor:
+    """The outermost cells of a grid (h, w), `depth` deep on all four sides: bool (N,)."""
+    h, w = grid
+    inner_hw = torch.zeros(h, w, dtype=torch.bool)
+    inner_hw[depth : max(h - depth, 0), depth : max(w - depth, 0)] = True
+    return ~inner_hw.flatten()
 
 
 def weighted_loss(model: Dynamics, features: Features, targets: Tensor, weights: Tensor, still_share: float) -> Tensor:

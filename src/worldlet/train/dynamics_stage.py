@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from worldlet.data.clips import TokenTable
 from worldlet.dynamics import Dynamics, DynamicsConfig, build_dynamics
-from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss
+from worldlet.dynamics.loss import BUSY, CellWeights, cell_weights, edge_cells, weighted_loss
 from worldlet.tokenizer import Tokenizer
+from worldlet.train.emphasis import balance_actions, reveals
 from worldlet.train.rollout import disturb, free_run, rollout_features
 from worldlet.train.windows import cut_windows, inside
 
 _VAL_BATCH, _VAL_SEED, _VAL_CONTEXT = 8, 12345, 2
 _VAL_HORIZONS = (1, 5, 10, 20)
+_REVEAL_LEAD = 2  # frames of a short clip that only show where things were going
 _PICTURE_CLIPS, _PICTURE_SEED, _PICTURE_CONTEXT = 4, 999, 4
 
 
@@ -41,20 +43,34 @@ class DynamicsStageConfig:
     """Away from what moves, a prediction is fed back where the truth is less than this times as likely to the model."""
     window: tuple[int, int] = (5, 5)
     """Patches down and across of the windows around the hero that most steps look at."""
-    window_share: float = 0.67
+    window_share: float = 0.5
     """Share of the steps that look at windows instead of whole frames."""
     window_batch_size: int = 8
     """Clips of a step that looks at windows."""
+    reveal_share: float = 0.3
+    """Share of the steps that look at short clips in which the picture moves as a whole and new ground appears."""
+    reveal_clip: int = 8
+    """Actions of such a clip."""
+    reveal_batch_size: int = 12
+    """Clips of such a step."""
+    action_balance: float = 0.5
+    """How much oftener clips of rare actions are drawn: 0 as recorded, 1 as if all actions were equally common."""
     val_clips: int = 24
     """Validation clips."""
 
     def __post_init__(self) -> None:
         if self.clip <= _PICTURE_CONTEXT:
             raise ValueError(f"clip is {self.clip}: it must be greater than {_PICTURE_CONTEXT}")
-        if min(self.batch_size, self.window_batch_size, *self.window, self.rollout_steps, self.val_clips) < 1:
-            raise ValueError("batch_size, window_batch_size, window, rollout_steps and val_clips must be at least 1")
-        if not all(0 <= getattr(self, name) <= 1 for name in ("noise", "window_share", "rollout_doubt")):
-            raise ValueError("noise, window_share and rollout_doubt must lie in [0, 1]")
+        sizes = ("batch_size", "window_batch_size", "reveal_batch_size", "rollout_steps", "val_clips")
+        if min(*(getattr(self, name) for name in sizes), *self.window) < 1:
+            raise ValueError(f"window, {', '.join(sizes[:-1])} and {sizes[-1]} must be at least 1")
+        if self.reveal_clip <= _REVEAL_LEAD:
+            raise ValueError(f"reveal_clip is {self.reveal_clip}: it must be greater than {_REVEAL_LEAD}")
+        shares = ("noise", "window_share", "reveal_share", "rollout_doubt", "action_balance")
+        if not all(0 <= getattr(self, name) <= 1 for name in shares):
+            raise ValueError(f"{', '.join(shares[:-1])} and {shares[-1]} must lie in [0, 1]")
+        if self.window_share + self.reveal_share > 1:
+            raise ValueError("window_share and reveal_share must not be more than 1 together")
 
 
 class Clips(NamedTuple):
@@ -83,7 +99,10 @@ class DynamicsStage:
         seed: int,
         tokenizer: Tokenizer | None = None,
     ):
-        self.config, self.seed, self.train, self.val = config, seed, train, val
+        self.config, self.seed, self.val = config, seed, val
+        self.train = balance_actions(train, config.clip, config.action_balance) if config.action_balance else train
+        self.train_reveals = reveals(train, config.reveal_clip, _REVEAL_LEAD)
+        self.val_reveals = reveals(val, config.reveal_clip, _REVEAL_LEAD)
         self.module: nn.Module = cast(nn.Module, build_dynamics(model))
         self.items_per_step = config.batch_size * config.clip
         self.tokenizer = tokenizer
@@ -115,11 +134,23 @@ class DynamicsStage:
         return [*groups, {"params": copies, "weight_decay": 0.0, "lr_scale": 10.0}] if copies else groups
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Weighted cross-entropy of the batch of `step`: clips of whole frames, or of windows around the hero."""
+        """Weighted cross-entropy of the batch of `step`.
+
+        It holds long clips of whole frames, or of windows around the hero, or short ones that reveal new ground.
+        """
         config = self.config
-        looks_close = float(torch.rand(())) < config.window_share
-        clips = self.clips(self.train, step, config.window_batch_size if looks_close else config.batch_size, self.seed)
-        weights = cell_weights(clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN, config.weights)
+        kind = float(torch.rand(()))
+        looks_close = kind < config.window_share
+        looks_ahead = self.train_reveals is not None and 1 - kind <= config.reveal_share
+        rollout_steps = config.rollout_steps
+        if looks_ahead:
+            assert self.train_reveals is not None
+            clips = self.clips(self.train_reveals, step, config.reveal_batch_size, self.seed, config.reveal_clip)
+            rollout_steps = min(rollout_steps, config.reveal_clip - _REVEAL_LEAD)
+        else:
+            size = config.window_batch_size if looks_close else config.batch_size
+            clips = self.clips(self.train, step, size, self.seed)
+        weights = self._weights(clips)
         window = inner = None
         if looks_close:
             cut = cut_windows(clips.hero_BTN, self.model.config, config.window)
@@ -134,12 +165,12 @@ class DynamicsStage:
             mobile = clips.hero_BTN | clips.moving_BTN
             features = rollout_features(
                 self.model, clips.tokens_BTN, seen, clips.actions_BT, prompt, mobile,
-                config.rollout_steps, config.rollout_doubt, window, inner,
+                rollout_steps, config.rollout_doubt, window, inner,
             )  # fmt: skip
         else:
             features, _ = self.model.features(seen, clips.actions_BT, prompt, window)
         value = weighted_loss(self.model, features, clips.tokens_BTN[:, 1:], weights, config.weights.still_share)
-        return value, {"rollout": float(rolls_out), "window": float(looks_close)}
+        return value, {"rollout": float(rolls_out), "window": float(looks_close), "reveal": float(looks_ahead)}
 
     def after_step(self, step: int) -> None:
         """Nothing follows a step."""
@@ -149,14 +180,19 @@ class DynamicsStage:
         """Measure held-out clips; a figure without any cell to measure is left out.
 
         `loss`; `loss_shuffled` under the actions of other clips; accuracy one frame ahead on `changed` and on `hero`
-        cells; `hero_H`: on hero cells H frames into a free-running dream.
+        cells; `hero_H`: on hero cells H frames into a free-running dream; where the picture moves as a whole, `scroll`
+        on the cells inside it and `edge` on the outermost, where some of what is new is chance.
         """
         model = cast(Dynamics, module)
         batches: dict[str, list[float]] = {}
         for i in range(max(1, self.config.val_clips // _VAL_BATCH)):
             torch.manual_seed(i)
             clips = self.clips(self.val, i, _VAL_BATCH, _VAL_SEED)
-            for name, value in (self._next_frame_figures(model, clips) | self._dream_figures(model, clips)).items():
+            figures = self._next_frame_figures(model, clips) | self._dream_figures(model, clips)
+            if self.val_reveals is not None:
+                short = self.clips(self.val_reveals, i, _VAL_BATCH, _VAL_SEED, self.config.reveal_clip)
+                figures |= self._reveal_figures(model, short)
+            for name, value in figures.items():
                 batches.setdefault(name, []).append(value)
         return {name: float(np.mean(values)) for name, values in batches.items()}
 
@@ -172,15 +208,15 @@ class DynamicsStage:
             strips = [self._strip(part[i, ::3]) for i in range(_PICTURE_CLIPS) for part in (real, dreamed)]
         return {"dream": np.concatenate(strips, 0)}
 
-    def clips(self, table: TokenTable, step: int, size: int, seed: int) -> Clips:
-        """The batch of a step: a function of (step, seed) alone."""
-        batch = table.batch(step, size, self.config.clip, seed)
+    def clips(self, table: TokenTable, step: int, size: int, seed: int, length: int | None = None) -> Clips:
+        """The batch of a step: a function of (step, seed) alone; clips of the configured length, if none is given."""
+        batch = table.batch(step, size, length or self.config.clip, seed)
         arrays = (batch.tokens_BTN.astype(np.int64), batch.actions_BT, batch.hero_BTN, batch.moving_BTN)
         return Clips(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
     def _next_frame_figures(self, model: Dynamics, clips: Clips) -> dict[str, float]:
         before, targets = clips.tokens_BTN[:, :-1], clips.tokens_BTN[:, 1:]
-        weights = cell_weights(clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN, self.config.weights)
+        weights = self._weights(clips)
         prompt = self._no_prompt(len(before))
         features, _ = model.features(before, clips.actions_BT, prompt)
         shuffled, _ = model.features(before, clips.actions_BT.roll(1, 0), prompt)
@@ -191,6 +227,21 @@ class DynamicsStage:
             **_share("changed", right, targets != before),
             **_share("hero", right, clips.hero_BTN[:, 1:] | clips.hero_BTN[:, :-1]),
         }
+
+    def _reveal_figures(self, model: Dynamics, clips: Clips) -> dict[str, float]:
+        before, targets = clips.tokens_BTN[:, :-1], clips.tokens_BTN[:, 1:]
+        features, _ = model.features(before, clips.actions_BT, self._no_prompt(len(before)))
+        right = model.head(features).argmax(-1) == targets
+        lies_still = ~(clips.hero_BTN | clips.moving_BTN)[:, 1:]
+        moves = ((targets != before).float().mean(-1, keepdim=True) > BUSY) & lies_still
+        edge_N = edge_cells(model.config.grid, self.config.weights.edge_cells).to(self.device)
+        return {**_share("scroll", right, moves & ~edge_N), **_share("edge", right, moves & edge_N)}
+
+    def _weights(self, clips: Clips) -> Tensor:
+        """Weights (B, T, N) of whole frames in the loss."""
+        return cell_weights(
+            clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN, self.config.weights, self.model.config.grid
+        )
 
     def _dream_figures(self, model: Dynamics, clips: Clips) -> dict[str, float]:
         prompt = self._no_prompt(len(clips.tokens_BTN))
