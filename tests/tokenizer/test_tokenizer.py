@@ -20,17 +20,17 @@ QUANTIZERS = {"patch": 64, "vq": 64, "fsq": 1024}
 SIZE, GRID = (32, 48), (4, 6)
 
 
-def build(quantizer, frame_size=SIZE):
+def build(quantizer, frame_size=SIZE, patch_size=8):
     torch.manual_seed(0)
     config = TokenizerConfig(
-        frame_size=frame_size, quantizer=quantizer, codebook_size=QUANTIZERS[quantizer], code_width=8,
-        encoder_width=16, decoder_width=16, decoder_blocks=1,
+        frame_size=frame_size, patch_size=patch_size, quantizer=quantizer, codebook_size=QUANTIZERS[quantizer],
+        code_width=8, encoder_width=16, decoder_width=16, decoder_blocks=1,
     )  # fmt: skip
     tokenizer = Tokenizer(config).eval().requires_grad_(False)
     if quantizer == "fsq":  # untrained latents would all round to the same few codes
         tokenizer.encoder.layers[-1].weight.mul_(30)
     else:
-        tokenizer.quantizer.codebook.copy_(tokenizer.latents(floats(noise(64, (8, 8), seed=5)))[:, 0])
+        tokenizer.quantizer.codebook.copy_(tokenizer.latents(floats(noise(64, (patch_size,) * 2, seed=5)))[:, 0])
     return tokenizer
 
 
@@ -47,12 +47,12 @@ def floats(frames_BHWC):
     return torch.from_numpy(frames_BHWC).permute(0, 3, 1, 2).float() / 255
 
 
-@pytest.mark.parametrize("size", [(32, 48), (8, 8), (56, 24)])
+@pytest.mark.parametrize(("size", "patch"), [((32, 48), 8), ((8, 8), 8), ((84, 64), 4), ((6, 4), 2), ((32, 16), 16)])
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
-def test_frames_of_any_shape_go_there_and_back(quantizer, size):
-    tokenizer = build(quantizer, size)
+def test_frames_and_patches_of_any_shape_go_there_and_back(quantizer, size, patch):
+    tokenizer = build(quantizer, size, patch)
     tokens = tokenizer.encode(floats(noise(3, size)))
-    assert tokens.shape == (3, size[0] // 8, size[1] // 8) and tokens.dtype == torch.int64
+    assert tokens.shape == (3, size[0] // patch, size[1] // patch) and tokens.dtype == torch.int64
     assert int(tokens.min()) >= 0 and int(tokens.max()) < QUANTIZERS[quantizer]
     frames = tokenizer.decode(tokens)
     assert frames.shape == (3, 3, *size) and float(frames.min()) >= 0 and float(frames.max()) <= 1
@@ -83,7 +83,10 @@ def test_equal_patches_have_equal_tokens_wherever_they_lie(tokenizer):
         assert len(set(tokens[layout == k])) <= 1
 
 
-def test_encode_frames_is_encode(tokenizer):
+@pytest.mark.parametrize("patch", [4, 8])
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+def test_encode_frames_is_encode(quantizer, patch):
+    tokenizer = build(quantizer, SIZE, patch)
     frames = noise(7)
     frames[3:5, :16] = frames[0, :16]  # patches that repeat
     expected = tokenizer.encode(floats(frames)).numpy()
@@ -101,8 +104,10 @@ def test_encoding_keeps_to_float32_under_autocast(tokenizer):
 def test_wrong_sizes_are_refused(tokenizer):
     with pytest.raises(ValueError, match="pixels"):
         tokenizer.encode(torch.zeros(1, 3, 48, 32))
-    with pytest.raises(ValueError, match="multiples of 8"):
+    with pytest.raises(ValueError, match="multiples of patch_size, 8"):
         TokenizerConfig(frame_size=(30, 48))
+    with pytest.raises(ValueError, match="must be 2, 4, 8 or 16"):
+        TokenizerConfig(frame_size=(30, 48), patch_size=3)
     with pytest.raises(ValueError, match="fsq knows codebook sizes"):
         Tokenizer(TokenizerConfig(quantizer="fsq", codebook_size=100))
 
@@ -117,6 +122,7 @@ def test_patches_are_counted_with_what_moves_in_them():
     moving[0, :8, 8:] = True  # one of the two bright patches
     patches, counts, shares = count_patches([(frames[:1], moving[:1]), (frames[1:], moving[1:])])
     assert patches.shape == (2, 192) and patches.dtype == np.uint8
+    assert count_patches([(frames, moving)], 4)[0].shape == (2, 48)
     assert dict(zip(patches[:, 0].tolist(), counts.tolist(), strict=True)) == {0: 6, 200: 2}
     assert dict(zip(patches[:, 0].tolist(), shares.tolist(), strict=True)) == {0: 0, 200: 0.5}
 
@@ -192,14 +198,15 @@ def table(monkeypatch):
     return table
 
 
-def stage_of(quantizer="patch", **changes):
+def stage_of(quantizer="patch", patch_size=8, **changes):
     settings = {"batch_size": 4, "crop": 16, "val_frames": 8, "hero_share": 1.0, "revive_every": 1, **changes}
-    return TokenizerStage("", build(quantizer).config, TokenizerStageConfig(**settings), seed=3)
+    return TokenizerStage("", build(quantizer, SIZE, patch_size).config, TokenizerStageConfig(**settings), seed=3)
 
 
+@pytest.mark.parametrize("patch", [4, 8])
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
-def test_every_quantizer_trains(quantizer, table, tmp_path):
-    stage = stage_of(quantizer, batch_size=8)
+def test_every_quantizer_trains(quantizer, patch, table, tmp_path):
+    stage = stage_of(quantizer, patch, batch_size=8)
     before = {name: tensor.clone() for name, tensor in stage.module.state_dict().items()}
     result = fit(stage, tmp_path, LoopConfig(steps=4, device="cpu", precision="bf16", validate_every_steps=4))
     assert result.skipped == 0 and set(result.validation) == {"loss", "psnr_db", "hero_psnr_db", "codes"}
@@ -248,7 +255,12 @@ def test_dead_codes_move_to_the_worst_served_latents():
     )
 
 
-@pytest.mark.parametrize("wrong", [{"crop": 12}, {"batch_size": 0}, {"revive_every": 0}])
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"revive_every": 0}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         TokenizerStageConfig(**wrong)
+
+
+def test_a_crop_off_the_token_grid_is_refused(table):
+    with pytest.raises(ValueError, match="multiple of the patch size, 8"):
+        stage_of(crop=12)

@@ -1,7 +1,7 @@
 """A codebook of patches: weighted k-means over the distinct patches of a data set.
 
 A game drawn from tiles shows few distinct patches; with as many codes the tokenizer is all but lossless before anything
-is trained. Letters: M distinct patches, each of 8 * 8 * 3 = 192 numbers in the channel order of pixel unshuffle.
+is trained. Letters: M distinct patches, each of P numbers (8 * 8 * 3 = 192) in the channel order of pixel unshuffle.
 """
 
 from collections.abc import Iterable
@@ -14,20 +14,21 @@ from torch.nn import functional as F
 MOST_DISTINCT = 100_000  # beyond this the rarest patches are left out
 
 
-def count_patches(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct 8x8 patches of frames.
+def count_patches(
+    batches: Iterable[tuple[np.ndarray, np.ndarray]], side: int = 8
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct patches of frames, `side` pixels wide and high.
 
-    `batches` gives (frames_BHWC uint8, moving_BHW bool). Returns patches uint8 (M, 192), how often each occurs (M,),
+    `batches` gives (frames_BHWC uint8, moving_BHW bool). Returns patches uint8 (M, P), how often each occurs (M,),
     and the share of its pixels that move, averaged over its occurrences (M,).
     """
     keys: list[np.ndarray] = []
     counts: list[np.ndarray] = []
     moving: list[np.ndarray] = []
     for frames_BHWC, moving_BHW in batches:
-        patches = (
-            F.pixel_unshuffle(torch.from_numpy(frames_BHWC).permute(0, 3, 1, 2), 8).permute(0, 2, 3, 1).reshape(-1, 192)
-        )
-        moved = F.pixel_unshuffle(torch.from_numpy(moving_BHW)[:, None].float(), 8).mean(1).flatten().numpy()
+        frames_BCHW = torch.from_numpy(frames_BHWC).permute(0, 3, 1, 2)
+        patches = F.pixel_unshuffle(frames_BCHW, side).permute(0, 2, 3, 1).reshape(-1, 3 * side**2)
+        moved = F.pixel_unshuffle(torch.from_numpy(moving_BHW)[:, None].float(), side).mean(1).flatten().numpy()
         found, which, count = _unique(np.ascontiguousarray(patches.numpy()), np.ones(len(moved)))
         keys.append(found)
         counts.append(count)
@@ -40,14 +41,15 @@ def count_patches(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.
     return every, count, shares
 
 
-def _unique(rows_M192: np.ndarray, weights_M: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _unique(rows_MP: np.ndarray, weights_M: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct rows, the row each came from, and the summed weights."""
-    found, which = np.unique(rows_M192.view("V192").ravel(), return_inverse=True)
-    return found.view(np.uint8).reshape(-1, 192), which, np.bincount(which, weights_M, len(found))
+    width = rows_MP.shape[1]
+    found, which = np.unique(rows_MP.view(f"V{width}").ravel(), return_inverse=True)
+    return found.view(np.uint8).reshape(-1, width), which, np.bincount(which, weights_M, len(found))
 
 
 def fit_codebook(
-    patches_M192: np.ndarray,
+    patches_MP: np.ndarray,
     counts_M: np.ndarray,
     moving_M: np.ndarray,
     size: int,
@@ -55,13 +57,13 @@ def fit_codebook(
     seed: int,
     rounds: int = 25,
 ) -> Tensor:
-    """Weighted k-means with farthest-first and sampled starts: float32 (size, 192) in [-1, 1].
+    """Weighted k-means with farthest-first and sampled starts: float32 (size, P) in [-1, 1].
 
     A patch weighs the square root of its count, and up to `1 + moving_weight` times that by what moves in it. With no
     more distinct patches than codes every patch is a code, and the codes left over repeat the last one and are never
     chosen.
     """
-    points = torch.from_numpy(patches_M192.astype(np.float32)) / 127.5 - 1
+    points = torch.from_numpy(patches_MP.astype(np.float32)) / 127.5 - 1
     weights = torch.from_numpy(np.sqrt(counts_M) * (1 + moving_weight * moving_M)).float()
     generator = torch.Generator().manual_seed(seed)
     chosen = [int(weights.argmax())]

@@ -1,7 +1,8 @@
 """The tokenizer: a patch-local encoder, a quantizer, a progressive convolutional decoder.
 
-The encoder sees only the pixels of its own 8x8 patch, so a token changes only where the picture does; the decoder sees
-its neighbours. With the quantizer `patch` a code *is* a patch of pixels, and the decoder learns only what they add.
+The encoder sees only the pixels of its own patch (8x8, unless told otherwise), so a token changes only where the
+picture does; the decoder sees its neighbours. With the quantizer `patch` a code *is* a patch of pixels, and the decoder
+learns only what they add.
 """
 
 from dataclasses import dataclass
@@ -14,15 +15,15 @@ from torch.nn import functional as F
 from worldlet.nn.blocks import ResBlock, Upsample
 from worldlet.tokenizer.quantize import EmaVQ, FiniteSQ, PatchCodebook
 
-PATCH_WIDTH = 8 * 8 * 3
-
 
 @dataclass(frozen=True)
 class TokenizerConfig:
     """Sizes of the tokenizer."""
 
     frame_size: tuple[int, int] = (128, 128)
-    """Height and width of a frame in pixels; multiples of 8."""
+    """Height and width of a frame in pixels; multiples of `patch_size`."""
+    patch_size: int = 8
+    """Side in pixels of the patch that a token stands for: 2, 4, 8 or 16."""
     quantizer: Literal["patch", "vq", "fsq"] = "patch"
     """A codebook of patches, EMA vector quantisation, or finite scalar quantisation."""
     codebook_size: int = 2048
@@ -32,27 +33,36 @@ class TokenizerConfig:
     encoder_width: int = 256
     """Channels inside the patch-local encoder."""
     decoder_width: int = 128
-    """Channels of the decoder at the token grid; half of it at twice the resolution, a quarter at four times."""
+    """Channels of the decoder at the token grid; half of it at twice the resolution, then a quarter, and so on."""
     decoder_blocks: int = 2
     """Residual blocks at the token grid."""
 
     def __post_init__(self) -> None:
-        if any(side % 8 or side < 8 for side in self.frame_size):
-            raise ValueError(f"frame_size is {self.frame_size}: height and width must be multiples of 8")
+        if self.patch_size not in (2, 4, 8, 16):
+            raise ValueError(f"patch_size is {self.patch_size}: it must be 2, 4, 8 or 16")
+        if any(side % self.patch_size or side < self.patch_size for side in self.frame_size):
+            raise ValueError(
+                f"frame_size is {self.frame_size}: height and width must be multiples of patch_size, {self.patch_size}"
+            )
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Tokens down and across: one for each 8x8 pixels."""
-        return self.frame_size[0] // 8, self.frame_size[1] // 8
+        """Tokens down and across: one for each patch."""
+        return self.frame_size[0] // self.patch_size, self.frame_size[1] // self.patch_size
+
+    @property
+    def patch_width(self) -> int:
+        """Numbers in a patch of pixels."""
+        return 3 * self.patch_size**2
 
     @property
     def latent_width(self) -> int:
         """Channels of a latent and of a code."""
-        return PATCH_WIDTH if self.quantizer == "patch" else self.code_width
+        return self.patch_width if self.quantizer == "patch" else self.code_width
 
 
 class Encoder(nn.Module):
-    """Frames (B, 3, H, W) in [0, 1] -> latents (B, h, w, C): pixel unshuffle by 8, then three 1x1 convolutions.
+    """Frames (B, 3, H, W) in [0, 1] -> latents (B, h, w, C): pixel unshuffle, then three 1x1 convolutions.
 
     Where codes are patches there is nothing to convolve: the latent is the patch, in [-1, 1].
     """
@@ -60,11 +70,12 @@ class Encoder(nn.Module):
     def __init__(self, config: TokenizerConfig):
         super().__init__()
         width = config.encoder_width
+        self.patch_size = config.patch_size
         self.layers = (
             nn.Identity()
             if config.quantizer == "patch"
             else nn.Sequential(
-                nn.Conv2d(PATCH_WIDTH, width, 1),
+                nn.Conv2d(config.patch_width, width, 1),
                 nn.ReLU(),
                 nn.Conv2d(width, width, 1),
                 nn.ReLU(),
@@ -74,27 +85,31 @@ class Encoder(nn.Module):
 
     def forward(self, frames_BCHW: Tensor) -> Tensor:
         """Latents, channels last."""
-        return self.layers(F.pixel_unshuffle(frames_BCHW * 2 - 1, 8)).permute(0, 2, 3, 1)
+        return self.layers(F.pixel_unshuffle(frames_BCHW * 2 - 1, self.patch_size)).permute(0, 2, 3, 1)
 
 
 class Decoder(nn.Module):
-    """Codes (B, h, w, C) -> frames (B, 3, 8h, 8w), not clamped.
+    """Codes (B, h, w, C) -> frames (B, 3, H, W), not clamped.
 
-    Residual blocks at the grid, then three doublings, plus a direct path from the grid to pixels.
+    Residual blocks at the grid, then doublings up to pixels, plus a direct path from the grid to pixels.
     """
 
     def __init__(self, config: TokenizerConfig):
         super().__init__()
         width = config.decoder_width
         self.codes_are_patches = config.quantizer == "patch"
+        self.patch_size = config.patch_size
         self.inputs = nn.Sequential(
             nn.Conv2d(config.latent_width, width // 2, 1), nn.Conv2d(width // 2, width, 3, padding=1)
         )
         self.blocks = nn.Sequential(*(ResBlock(width) for _ in range(config.decoder_blocks)))
-        self.direct = nn.Conv2d(width, PATCH_WIDTH, 1)
-        self.progressive = nn.Sequential(
-            Upsample(width, width // 2), ResBlock(width // 2), Upsample(width // 2, width // 4), Upsample(width // 4, 3)
-        )
+        self.direct = nn.Conv2d(width, config.patch_width, 1)
+        doublings = config.patch_size.bit_length() - 1
+        widths = [*(width >> i for i in range(doublings)), 3]
+        steps: list[nn.Module] = [Upsample(widths[i], widths[i + 1]) for i in range(doublings)]
+        if doublings > 1:
+            steps.insert(1, ResBlock(widths[1]))
+        self.progressive = nn.Sequential(*steps)
         if self.codes_are_patches:  # begin as the plain look-up of patches
             for last in (self.direct, cast(Upsample, self.progressive[-1]).conv):
                 nn.init.zeros_(last.weight)
@@ -104,8 +119,8 @@ class Decoder(nn.Module):
         """Frames in about [0, 1]."""
         codes = codes_BhwC.permute(0, 3, 1, 2)
         x = self.blocks(self.inputs(codes))
-        plain = F.pixel_shuffle(codes, 8) / 2 if self.codes_are_patches else 0.0
-        return F.pixel_shuffle(self.direct(F.relu(x)), 8) + self.progressive(x) + 0.5 + plain
+        plain = F.pixel_shuffle(codes, self.patch_size) / 2 if self.codes_are_patches else 0.0
+        return F.pixel_shuffle(self.direct(F.relu(x)), self.patch_size) + self.progressive(x) + 0.5 + plain
 
 
 _QUANTIZERS = {"patch": PatchCodebook, "vq": EmaVQ, "fsq": FiniteSQ}
@@ -126,11 +141,12 @@ class Tokenizer(nn.Module):
         return self.encoder(frames_BCHW).flatten(1, 2)
 
     def forward(self, frames_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For training, on frames or crops of any multiple of 8 pixels.
+        """For training, on frames or crops of any multiple of the patch size.
 
         Returns the reconstruction (B, 3, H, W), not clamped, tokens (B, h*w), and the quantizer's own loss.
         """
-        grid = frames_BCHW.shape[-2] // 8, frames_BCHW.shape[-1] // 8
+        side = self.config.patch_size
+        grid = frames_BCHW.shape[-2] // side, frames_BCHW.shape[-1] // side
         codes, tokens, loss = self.quantizer(self.latents(frames_BCHW))
         return self.decoder(codes.unflatten(1, grid)), tokens, loss
 

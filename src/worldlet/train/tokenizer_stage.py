@@ -28,7 +28,7 @@ class TokenizerStageConfig:
     batch_size: int = 48
     """Crops a step."""
     crop: int = 64
-    """Side of a crop in pixels, a multiple of 8; larger than the frame means whole frames."""
+    """Side of a crop in pixels, a multiple of the patch size; larger than the frame means whole frames."""
     max_frames: int = 30_000
     """Training frames held in memory."""
     val_frames: int = 192
@@ -45,8 +45,6 @@ class TokenizerStageConfig:
     """Share of the training after which no code is revived."""
 
     def __post_init__(self) -> None:
-        if self.crop < 8 or self.crop % 8:
-            raise ValueError(f"crop is {self.crop}: it must be a multiple of 8")
         if min(self.batch_size, self.max_frames, self.val_frames, self.revive_every) < 1:
             raise ValueError("batch_size, max_frames, val_frames and revive_every must be at least 1")
 
@@ -62,6 +60,8 @@ class TokenizerStage:
     def __init__(
         self, data: str | Path, model: TokenizerConfig, config: TokenizerStageConfig, seed: int, fit_codes: bool = True
     ):
+        if config.crop < model.patch_size or config.crop % model.patch_size:
+            raise ValueError(f"crop is {config.crop}: it must be a multiple of the patch size, {model.patch_size}")
         self.config, self.seed = config, seed
         self.tokenizer = Tokenizer(model)
         self.module: nn.Module = self.tokenizer
@@ -152,17 +152,17 @@ class TokenizerStage:
         return real, self._weights(hero_crop, moving_crop)[:, None]
 
     def _corner(self, rng: np.random.Generator, hero_HW: np.ndarray) -> tuple[int, int]:
-        """Top left of a crop, a multiple of 8: anywhere, or where it holds a pixel of the hero."""
-        corner = []
+        """Top left of a crop, on the token grid: anywhere, or where it holds a pixel of the hero."""
+        corner, side = [], self.tokenizer.config.patch_size
         aimed = rng.random() < self.config.hero_share
         pixels = np.argwhere(hero_HW) if aimed else ()
         target = pixels[rng.integers(len(pixels))] if len(pixels) else None
         for axis in (0, 1):
-            low, high = 0, (hero_HW.shape[axis] - self._crop[axis]) // 8
+            low, high = 0, (hero_HW.shape[axis] - self._crop[axis]) // side
             if target is not None:
-                low = min(max(low, -(-(int(target[axis]) - self._crop[axis] + 1) // 8)), high)
-                high = min(high, int(target[axis]) // 8)
-            corner.append(8 * int(rng.integers(low, max(low, high) + 1)))
+                low = min(max(low, -(-(int(target[axis]) - self._crop[axis] + 1) // side)), high)
+                high = min(high, int(target[axis]) // side)
+            corner.append(side * int(rng.integers(low, max(low, high) + 1)))
         return corner[0], corner[1]
 
     def _weights(self, hero_BHW: Tensor, moving_BHW: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class TokenizerStage:
     def _fit_codebook(self, size: int) -> None:
         rows = np.array_split(np.arange(len(self.train)), -(-len(self.train) // _FIT_FRAMES))
         batches = ((frames, moving) for frames, _, moving in map(self.train.rows, rows))
-        patches, counts, moving = count_patches(batches)
+        patches, counts, moving = count_patches(batches, self.tokenizer.config.patch_size)
         codes = fit_codebook(patches, counts, moving, size, self.config.hero_weight, self.seed)
         cast(PatchCodebook, self.tokenizer.quantizer).codebook.copy_(codes)
 

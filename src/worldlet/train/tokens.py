@@ -14,7 +14,6 @@ from worldlet.tokenizer import Tokenizer
 
 EVENT_BOOSTS = {"death": 3.0, "coin": 1.0, "stomp": 8.0, "knock": 8.0, "respawn": 2.0}
 """How much likelier clips begin shortly before an event, so that rare ones are seen often enough."""
-_PATCH_BYTES = 8 * 8 * 3
 
 
 def build_tokens(tokenizer: Tokenizer, data: str | Path, split: str, path: Path) -> TokenTable:
@@ -42,13 +41,13 @@ def encode_frames(tokenizer: Tokenizer, frames_THWC: NDArray[np.uint8], size: in
     The encoder is patch-local, so each distinct patch is encoded once.
     """
     device = next(tokenizer.parameters()).device
-    h, w = tokenizer.config.grid
+    (h, w), side, width = tokenizer.config.grid, tokenizer.config.patch_size, tokenizer.config.patch_width
     parts = []
     for first in range(0, len(frames_THWC), size):
         part = frames_THWC[first : first + size]
-        rows = np.ascontiguousarray(part.reshape(len(part), h, 8, w, 8, 3).swapaxes(2, 3)).reshape(-1, _PATCH_BYTES)
-        found, which = np.unique(rows.view(f"V{_PATCH_BYTES}").ravel(), return_inverse=True)
-        patches_MHWC = torch.from_numpy(found.view(np.uint8).reshape(-1, 8, 8, 3)).to(device)
+        rows = np.ascontiguousarray(part.reshape(len(part), h, side, w, side, 3).swapaxes(2, 3)).reshape(-1, width)
+        found, which = np.unique(rows.view(f"V{width}").ravel(), return_inverse=True)
+        patches_MHWC = torch.from_numpy(found.view(np.uint8).reshape(-1, side, side, 3)).to(device)
         patches_MCHW = patches_MHWC.permute(0, 3, 1, 2).float() / 255
         with torch.autocast(device.type, enabled=False):
             tokens_M = tokenizer.quantizer.assign(tokenizer.latents(patches_MCHW))[:, 0].cpu().numpy()
