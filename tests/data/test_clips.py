@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from worldlet.data import clips
 from worldlet.data.clips import NO_ACTION, FrameTable, TokenTable, cell_mask, event_weights
 from worldlet.data.record import RecordConfig, record
 from worldlet.data.shards import read_episodes
@@ -108,13 +109,21 @@ def test_a_frame_table_holds_frames_beside_their_masks(recorded):
     assert len(np.unique(everything.frames_FHWC.reshape(len(everything), -1), axis=0)) == len(everything)
 
 
-def test_games_without_masks_give_empty_ones(tmp_path):
-    config = RecordConfig(
-        "tests.data.fake_games:Fake-v0", str(tmp_path / "d"), frames=9, options={"facts": False}, workers=1
+def test_in_games_without_masks_what_changed_moves(monkeypatch):
+    frames = np.zeros((4, 8, 16, 3), np.uint8)
+    frames[2, 3, 9:11, 1] = 7  # something appears for one frame
+    episode = Episode(frames, np.zeros(3, np.int64), {}, {})
+    monkeypatch.setattr(clips, "read_episodes", lambda folder, split: iter([episode, episode]))
+    monkeypatch.setattr(
+        clips, "read_manifest", lambda folder: {"splits": {"val": {"frames": 8}}, "frame_size": [8, 16]}
     )
-    record(config, Console(quiet=True))
-    _, hero, moving = FrameTable.load(tmp_path / "d", "val", 10).batch(0, 4, seed=0)
-    assert not hero.any() and not moving.any()
+    table = FrameTable.load("somewhere", "val", 10)
+    _, hero, moving = table.rows(np.arange(8))
+    assert not hero.any() and np.flatnonzero(moving.any((1, 2))).tolist() == [2, 3, 6, 7]
+    assert np.argwhere(moving[2]).tolist() == np.argwhere(moving[3]).tolist() == [[3, 9], [3, 10]]
+    tokens = TokenTable.build([episode, episode], lambda frames: frames[:, 3, [0, 9], 1], (1, 2))
+    assert not tokens.hero_FN.any() and not tokens.moving_FN[:, 0].any()
+    assert np.flatnonzero(tokens.moving_FN[:, 1]).tolist() == [2, 3, 6, 7]
 
 
 def test_token_tables_survive_the_disk(tmp_path):

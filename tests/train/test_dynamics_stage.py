@@ -312,7 +312,7 @@ def test_a_window_over_everything_is_the_whole_frame(clip):
 def test_windows_step_as_they_run_in_parallel_and_know_their_place(clip):
     corner = torch.tensor([[0, 1], [1, 0]])
     hero = torch.zeros(B, T + 1, N, dtype=torch.bool)
-    cut = cut_windows(hero, MODEL, (1, 2))._replace(window=Window((1, 2), corner))
+    cut = cut_windows(hero, hero, MODEL, (1, 2))._replace(window=Window((1, 2), corner))
     tokens = clip.tokens[:, :-1, :8]
     features, _ = clip.model.features(tokens, clip.actions, torch.zeros(B, 3), cut.window)
     assert features.values.shape == (B, T, 8, 8) and features.nearby.shape == (B, T, 8, 25)
@@ -326,14 +326,15 @@ def test_windows_step_as_they_run_in_parallel_and_know_their_place(clip):
     assert (elsewhere.values - features.values).abs().max() > 1e-3
 
 
-def test_windows_hold_the_hero_and_the_cells_they_name():
+@pytest.mark.parametrize("told", [True, False], ids=["hero", "what moves"])
+def test_windows_hold_the_hero_or_what_moves_and_the_cells_they_name(told):
     torch.manual_seed(0)
     config = DynamicsConfig(grid=(12, 16), codebook_size=V)
     hero = torch.zeros(6, 3, 12 * 16, dtype=torch.bool)
     places = [(0, 0), (11, 15), (5, 7), (0, 15), (6, 2), (11, 8)]
     for i, (y, x) in enumerate(places):
         hero[i, :, y * 16 + x] = True
-    cut = cut_windows(hero, config, (3, 4))
+    cut = cut_windows(hero if told else hero & False, hero if not told else hero & False, config, (3, 4))
     assert cut.cells_BN.shape == (6, 6 * 8) and cut.inner_BN.shape == (6, 6 * 8)
     assert inside(hero, cut).any(-1).all(), "he is in every window"
     for i in range(6):

@@ -41,7 +41,8 @@ class FrameTable:
     def load(cls, folder: Path | str, split: str, max_frames: int, seed: int = 0) -> FrameTable:
         """Read up to ``max_frames`` frames of a split, spread evenly over all of it by ``seed``.
 
-        Masks that the game did not give are all false. Raises ValueError for an unknown split or a damaged folder.
+        Where the game gave no mask of the hero it is all false; without one of what moves, that is what changed since
+        the frame before. Raises ValueError for an unknown split or a damaged folder.
         """
         if max_frames < 1:
             raise ValueError(f"max_frames must be at least 1, not {max_frames}")
@@ -58,7 +59,9 @@ class FrameTable:
             frames_FHWC[filled : filled + kept] = episode.frames_THWC[keep]
             filled += kept
             hero.append(pack_masks(mask_of(episode, "hero_mask")[keep]))
-            moving.append(pack_masks(mask_of(episode, "moving_mask")[keep]))
+            told = "moving_mask" in episode.facts
+            moves = mask_of(episode, "moving_mask") if told else changed_pixels(episode.frames_THWC)
+            moving.append(pack_masks(moves[keep]))
         assert filled == len(frames_FHWC)
         return cls(frames_FHWC, np.concatenate(hero), np.concatenate(moving))
 
@@ -132,6 +135,7 @@ class TokenTable:
     ) -> TokenTable:
         """Encode episodes: ``encode`` takes frames_THWC to tokens (T, N) or (T, h, w) on ``grid`` (h, w).
 
+        Where a game does not tell what moves, that is what changed since the frame before.
         ``weigh`` may give an episode's weights, one a frame; see ``event_weights``.
         """
         parts: list[list[NDArray[Any]]] = [[], [], [], [], []]
@@ -139,11 +143,13 @@ class TokenTable:
         for episode in episodes:
             length = len(episode.frames_THWC)
             lengths.append(length)
+            tokens_TN = np.asarray(encode(episode.frames_THWC)).reshape(length, -1).astype(np.uint16)
+            told = "moving_mask" in episode.facts
             rows: tuple[NDArray[Any], ...] = (
-                np.asarray(encode(episode.frames_THWC)).reshape(length, -1).astype(np.uint16),
+                tokens_TN,
                 np.append(episode.actions_T, NO_ACTION),
                 cell_mask(mask_of(episode, "hero_mask"), grid),
-                cell_mask(mask_of(episode, "moving_mask"), grid),
+                cell_mask(mask_of(episode, "moving_mask"), grid) if told else changed_cells(tokens_TN),
                 np.ones(length) if weigh is None else np.asarray(weigh(episode), np.float64),
             )
             for part, row in zip(parts, rows, strict=True):
@@ -223,6 +229,20 @@ def cell_mask(masks_THW: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np
     first_columns = -(-np.arange(columns) * width // columns)
     by_row = np.logical_or.reduceat(masks_THW, first_rows, axis=1)
     return np.logical_or.reduceat(by_row, first_columns, axis=2).reshape(length, rows * columns)
+
+
+def changed_cells(tokens_TN: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return which cells differ from the frame before: bool (T, N), the first row all false."""
+    changed_TN = np.zeros(tokens_TN.shape, np.bool_)
+    changed_TN[1:] = tokens_TN[1:] != tokens_TN[:-1]
+    return changed_TN
+
+
+def changed_pixels(frames_THWC: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which pixels differ from the frame before: bool (T, H, W), the first frame all false."""
+    changed_THW = np.zeros(frames_THWC.shape[:3], np.bool_)
+    changed_THW[1:] = (frames_THWC[1:] != frames_THWC[:-1]).any(-1)
+    return changed_THW
 
 
 def mask_of(episode: Episode, name: str) -> NDArray[np.bool_]:

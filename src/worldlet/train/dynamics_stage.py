@@ -153,7 +153,7 @@ class DynamicsStage:
         weights = self._weights(clips)
         window = inner = None
         if looks_close:
-            cut = cut_windows(clips.hero_BTN, self.model.config, config.window)
+            cut = cut_windows(clips.hero_BTN, clips.moving_BTN, self.model.config, config.window)
             window, inner = cut.window, cut.inner_BN
             weights = inside(weights, cut) * inner[:, None]
             tokens, hero, moving = (inside(part, cut) for part in (clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN))

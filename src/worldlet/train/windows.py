@@ -1,4 +1,7 @@
-"""Windows around the hero: most of a frame hardly changes, so most of training looks only where things move."""
+"""Windows around the hero: most of a frame hardly changes, so most of training looks only where things move.
+
+In a game that tells of no hero they lie around whatever moves.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,21 @@ class Cut(NamedTuple):
     inner_BN: Tensor  # bool
 
 
-def cut_windows(hero_BTN: Tensor, config: DynamicsConfig, size: tuple[int, int]) -> Cut:
-    """Choose a window of `size` patches for each clip, around the hero of a random frame of it, or anywhere.
+def cut_windows(hero_BTN: Tensor, moving_BTN: Tensor, config: DynamicsConfig, size: tuple[int, int]) -> Cut:
+    """Choose a window of `size` patches for each clip, around the hero of a random frame of it.
 
+    Without a hero it lies around one of the things that move, and where nothing does, anywhere.
     Draws from torch's global generator. Cells at a window's edge are not inner unless it is the screen's edge as well.
     """
     (h, w), (ph, pw) = config.grid, config.patch
     rows, columns = min(size[0], h // ph), min(size[1], w // pw)
     corners, cells, inner = [], [], []
-    for hero_TN in hero_BTN:
+    for hero_TN, moving_TN in zip(hero_BTN, moving_BTN, strict=True):
         frame = int(torch.randint(len(hero_TN), ()))
         held = hero_TN[frame].view(h, w).nonzero().float()
+        if not len(held):
+            moving = moving_TN[frame].view(h, w).nonzero().float()
+            held = moving[torch.randint(max(1, len(moving)), (1,))] if len(moving) else moving
         middle = held.mean(0).cpu() if len(held) else torch.rand(2) * torch.tensor([h, w])
         sway = torch.rand(2) - 0.5
         row = int((middle[0] / ph - rows / 2 + 0.5 + sway[0]).round().clamp(0, h // ph - rows))
