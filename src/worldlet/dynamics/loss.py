@@ -30,8 +30,8 @@ class CellWeights:
     """Extra weight of the outermost cells of such a frame, `edge_cells` deep: there new things come into view."""
     edge_cells: int = 2
     """How deep the edge is."""
-    still_share: float = 0.25
-    """Share of the remaining cells that are looked at; they count for all."""
+    still_share: float = 0.125
+    """Share of the cells of weight 1 that are looked at, of weight 2 twice as many, and so on; they count for all."""
 
 
 def cell_weights(
@@ -56,10 +56,11 @@ def edge_cells(grid: tuple[int, int], depth: int) -> Tensor:
 def weighted_loss(model: Dynamics, features: Features, targets: Tensor, weights: Tensor, still_share: float) -> Tensor:
     """Mean weighted cross-entropy of `features` of cells (...) against `targets` (...) under `weights` (...), a scalar.
 
-    Cells of weight 1 are thinned out to `still_share` and counted up, which saves most of the last matrix and leaves
-    the expectation as it is.
+    A cell is looked at with a probability of `still_share` times its weight, at most 1, and counted up by as much: that
+    saves most of the last matrix and leaves the expectation as it is.
     """
-    looked_at = (weights > 1) | (torch.rand_like(weights) < still_share)
-    scale = torch.where(weights > 1, weights, weights / still_share)[looked_at]
+    chance = (weights * still_share).clamp_max(1.0)
+    looked_at = torch.rand_like(weights) < chance
+    scale = (weights / chance)[looked_at]
     losses = F.cross_entropy(model.head(features.at(looked_at)).float(), targets[looked_at], reduction="none")
     return (losses * scale).sum() / weights.sum()
