@@ -13,7 +13,7 @@ import traceback
 from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from worldlet.options import Parser, Presets, UsageError, parse_config
 
@@ -108,6 +108,14 @@ def find_verb(name: str) -> Verb:
 # --- the verbs, in pipeline order --------------------------------------------------------------------------------
 
 
+def _setup(arguments: list[str]) -> None:
+    from worldlet.games.remote.setup import SETUPS, set_up
+
+    parser = _parser("setup")
+    parser.add_argument("name", help=f"one of {', '.join(SETUPS)}")
+    print(f"{set_up(parser.parse_args(arguments).name)} is ready")
+
+
 def _record(arguments: list[str]) -> None:
     from worldlet.data.record import RecordConfig, record
 
@@ -117,12 +125,16 @@ def _record(arguments: list[str]) -> None:
 
 def _train(arguments: list[str]) -> None:
     from worldlet.recipes import find_recipe, recipes
+    from worldlet.recipes.complete import complete
     from worldlet.train.run import TrainConfig, train
 
     presets = Presets("recipe", recipes(), find_recipe)
-    results = train(parse_config(_parser("train"), TrainConfig, arguments, presets, either=("minutes", "steps")))
+    config = parse_config(_parser("train"), TrainConfig, arguments, presets, either=("minutes", "steps"))
+    results = train(config)
     if not results[-1].finished:  # it stopped at the first Ctrl-C, after saving: the caller should know
         raise KeyboardInterrupt
+    if config.stage == "all":
+        complete(config)
 
 
 def _export(arguments: list[str]) -> None:
@@ -144,10 +156,13 @@ def _play(arguments: list[str]) -> None:
         "world", nargs="?", default=DEFAULT_WORLD, help="shipped name, world folder or RUN (default: platformer)"
     )
     parser.add_argument("--port", type=int, default=8000, help="port of the page (default: 8000)")
+    parser.add_argument("--beside", action="store_true", help="the real game and the dream side by side, same keys")
     parser.add_argument("--headless", action="store_true", help="no page: a player of our own, filmed into --out")
     films = parser.add_argument_group("with --headless", argument_default=SUPPRESS)
     films.add_argument("--steps", type=int, help="frames to dream after the first (default: 300)")
-    films.add_argument("--seed", type=int, help="the same seed gives the same film (default: 0)")
+    films.add_argument(
+        "--seed", type=int, help="the same seed gives the same film (default: 0; --beside: a held-out level)"
+    )
     films.add_argument("--out", type=Path, help=".gif, .png, or .mp4 with [video] installed (default: dream.gif)")
     films.add_argument("--player", help="auto, scripted, random, or a JSON file of actions (default: auto)")
     films.add_argument("--prompt", help="words that pick the start")
@@ -155,7 +170,9 @@ def _play(arguments: list[str]) -> None:
     films.add_argument("--scale", type=int, help="how many times to enlarge the pixels (default: 2)")
     options = vars(parser.parse_args(arguments))
     world, port, headless = options.pop("world"), options.pop("port"), options.pop("headless")
-    if headless:
+    if options.pop("beside"):
+        _play_beside(parser, world, port, headless, options)
+    elif headless:
         from worldlet.engine.play import play_headless
 
         print(play_headless(world, **options))
@@ -165,6 +182,16 @@ def _play(arguments: list[str]) -> None:
         from worldlet import server
 
         server.run([world], host="127.0.0.1", port=port, open_browser=True)
+
+
+def _play_beside(parser: Parser, world: str, port: int, headless: bool, options: dict[str, Any]) -> None:
+    if "prompt" in options:
+        parser.error("--prompt picks a dream's start, and --beside starts where the real game does: use --seed")
+    if not headless:
+        parser.error("--beside is filmed so far: add --headless")
+    from worldlet.engine.beside_film import film_beside
+
+    print(film_beside(world, **options))
 
 
 def _serve(arguments: list[str]) -> None:
@@ -183,6 +210,12 @@ def _serve(arguments: list[str]) -> None:
 
 
 VERBS = {
+    "setup": Verb(
+        "NAME",
+        "install games that need a Python environment of their own",
+        "procgen",
+        _setup,
+    ),
     "record": Verb(
         "ENV --out DATA",
         "let scripted players play a game and record it",

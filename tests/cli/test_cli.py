@@ -113,8 +113,13 @@ def test_interrupted_training_is_not_taken_for_finished(
     finished: bool, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch", reason="this verb needs the training extra")
+    completed: list[str] = []
     monkeypatch.setattr("worldlet.train.run.train", lambda config: [SimpleNamespace(finished=finished)])
+    monkeypatch.setattr("worldlet.recipes.complete.complete", lambda config: completed.append(config.out))
     assert cli.main(["train", "data", "--out", "run", "--minutes", "1"]) == code
+    assert completed == ["run"] * finished, "a world and its card follow once all is trained"
+    assert cli.main(["train", "data", "--out", "run", "--minutes", "1", "--stage", "dynamics"]) == code
+    assert completed == ["run"] * finished
 
 
 @pytest.mark.parametrize(("option", "nearest"), [("--pots", "--port"), ("--headles", "--headless")])

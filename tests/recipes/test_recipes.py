@@ -23,6 +23,7 @@ def trained_with(monkeypatch: pytest.MonkeyPatch, *options: str) -> Any:
     pytest.importorskip("torch", reason="training needs the training extra")
     configs: list[Any] = []
     monkeypatch.setattr("worldlet.train.run.train", lambda config: configs.append(config) or [DONE])
+    monkeypatch.setattr("worldlet.recipes.complete.complete", lambda config: None)
     assert cli.main(["train", "data", "--out", "run", *options]) == 0
     return configs[0]
 

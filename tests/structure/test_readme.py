@@ -85,6 +85,8 @@ def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch
         "serve": "worldlet.server.run",
         "play": "worldlet.engine.play.play_headless" if "--headless" in arguments else "worldlet.server.run",
     }[verb]
+    if verb == "train":
+        monkeypatch.setattr("worldlet.recipes.complete.complete", lambda config: None)
     done = SimpleNamespace(folder="data", frames=0, episodes=0, bytes=0, finished=True)
     calls: list[Any] = []
 

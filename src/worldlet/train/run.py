@@ -35,6 +35,8 @@ class TrainConfig:
     """Run folder to write, or to go on with `--resume`."""
     stage: Literal["all", "tokenizer", "dynamics"] = "all"
     """Which stage to train; the dynamics needs a trained tokenizer in the same run."""
+    then: Literal["card", "world", "nothing"] = "card"
+    """What follows once all is trained: an exported world and its card, the world alone, or nothing."""
     minutes: float | None = None
     """Time to train; with `all` an eighth of it goes to the tokenizer. Give this or steps."""
     steps: int | None = None
