@@ -42,7 +42,7 @@ def test_a_world_follows_and_is_not_made_twice(trained: TrainConfig, monkeypatch
     assert not exports and not measured and not (Path(trained.out) / "world").exists()
     complete(replace(trained, then="world"))
     assert len(exports) == 1 and not measured
-    assert read_world_json(Path(trained.out) / "world").frame_size == [128, 128]
+    assert read_world_json(Path(trained.out) / "world").frame_size == (128, 128)
     complete(trained)
     assert len(exports) == 1, "the world is that of the best checkpoint already"
     assert [(str(config.world), config.quick, config.attach) for config in measured] == [(trained.out, True, True)]
