@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldlet.data.policies import Policy
+from worldlet.games.making import make
 from worldlet.records import FACT_KEYS, Episode
 
 
@@ -25,23 +26,8 @@ class GameFacts:
 
 
 def open_game(env_id: str, options: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
-    """Make a game; ValueError where it is unknown, refuses its options, or has no RGB frames or discrete actions."""
-    import worldlet.games  # noqa: F401 (registers the package's own games)
-
-    try:
-        env = gymnasium.make(env_id, disable_env_checker=True, **options)
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise ValueError(f"the game {env_id!r} cannot be made: {error}") from error
-    space = env.observation_space
-    if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3:
-        raise ValueError(
-            f"{env_id} must show uint8 frames of shape (H, W, 3), not {space}: wrap it to render its screen"
-        )
-    if space.shape[2] != 3:
-        raise ValueError(f"{env_id} must show RGB frames of shape (H, W, 3), not {space.shape}")
-    if not isinstance(env.action_space, gymnasium.spaces.Discrete) or env.action_space.start != 0:
-        raise ValueError(f"{env_id} must have Discrete actions from 0 up, not {env.action_space}")
-    return env
+    """Open a game as ``worldlet.games.make`` does."""
+    return make(env_id, **options)
 
 
 def describe_game(env: gymnasium.Env[Any, Any]) -> GameFacts:
@@ -65,7 +51,7 @@ def play_episode(
 ) -> tuple[list[NDArray[np.uint8]], list[int], list[dict[str, Any]]]:
     """Play up to ``steps`` actions; return T+1 frames, T actions and T+1 infos, ``infos[t]`` describing ``frames[t]``.
 
-    A game that ends sooner gives a shorter episode, its last frame included.
+    A game that ends sooner gives a shorter episode, its last frame included unless the game says that it drew none.
     """
     frame, info = env.reset(seed=level_seed)
     # Copies, because a game may draw every frame into the same buffer.
@@ -73,6 +59,8 @@ def play_episode(
     for _ in range(steps):
         action = policy.act(info)
         frame, _, terminated, truncated, info = env.step(action)
+        if info.get("frame_missing"):
+            break
         frames.append(np.array(frame))
         actions.append(action)
         infos.append(_snapshot(info))

@@ -32,11 +32,12 @@ class Policy(Protocol):
 class StickyRandom:
     """Holds a random action for a while, as fingers do: it keeps the last one with probability ``stick``.
 
-    Actions to the right are three times as likely as the rest, so that side-scrolling levels are traversed.
+    Unless ``weights`` say otherwise, actions to the right are three times as likely as the rest, so that side-scrolling
+    levels are traversed.
     """
 
-    def __init__(self, action_names: Sequence[str], stick: float = 0.9) -> None:
-        weights = np.array([3.0 if "right" in name.lower() else 1.0 for name in action_names])
+    def __init__(self, action_names: Sequence[str], stick: float = 0.9, weights: Sequence[float] | None = None) -> None:
+        weights = np.array(weights or [3.0 if "right" in name.lower() else 1.0 for name in action_names])
         self._cumulative = np.cumsum(weights / weights.sum())[:-1]
         self._stick = stick
         self.reset(0)
@@ -138,7 +139,7 @@ def make_policy(players: str, env: gymnasium.Env[Any, Any], action_names: Sequen
 
 
 def _sticky(env: gymnasium.Env[Any, Any], action_names: Sequence[str]) -> Policy:
-    return StickyRandom(action_names)
+    return StickyRandom(action_names, weights=env.metadata.get("action_weights"))
 
 
 def _runner(env: gymnasium.Env[Any, Any], action_names: Sequence[str]) -> Policy:

@@ -19,6 +19,7 @@ from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from rich.console import Console
 
@@ -219,7 +220,9 @@ def _record_splits(config: RecordConfig, folder: Path, manifest: DataManifest, p
     workers = config.workers or os.cpu_count() or 1
     pool = None
     if workers > 1:
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+        pool = ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(config,)
+        )
     try:
         for split, target in _targets(config).items():
             samples = _samples(config, split, manifest["splits"][split]["episodes"], pool, workers)
@@ -288,14 +291,15 @@ def _samples(
 ) -> Iterator[_Sample]:
     """Yield the episodes of a split in order from ``index`` on, without end, a few of them played ahead."""
     if pool is None:
-        while True:
-            yield _record_episode(config, split, index)
-            index += 1
+        with closing(_Recorder(config)) as recorder:
+            while True:
+                yield recorder.episode(split, index)
+                index += 1
     ahead: deque[Future[_Sample]] = deque()
     try:
         while True:
             while len(ahead) < 2 * workers:
-                ahead.append(pool.submit(_record_episode, config, split, index))
+                ahead.append(pool.submit(_episode_in_worker, split, index))
                 index += 1
             yield ahead.popleft().result()
     finally:
@@ -303,31 +307,63 @@ def _samples(
             future.cancel()
 
 
-def _record_episode(config: RecordConfig, split: str, index: int) -> _Sample:
-    seed = level_seed(config.seed, split, index)
-    assert split_of(seed) == split
-    key = f"{split}-{index:06d}"
-    # A game of its own for every episode: nothing that a game keeps past reset can reach the next one.
-    with closing(open_game(config.env, config.options)) as env:
-        game = describe_game(env)
-        policy = make_policy(_players(config), env, game.action_names)
-        policy.reset(int(np.random.SeedSequence([config.seed, seed]).generate_state(1)[0]))
-        frames, actions, infos = play_episode(env, policy, seed, config.episode_steps)
-    meta = {
-        "episode_id": key,
-        "env_id": config.env,
-        "level_seed": seed,
-        "split": split,
-        "policy": _players(config),
-        "action_names": list(game.action_names),
-        "fps": game.fps,
-    }
-    episode = make_episode(frames, actions, infos, meta)
-    return _Sample(key, encode_episode(episode), len(frames), episode_coverage(episode, infos[-1]))
+class _Recorder:
+    """Plays episodes of one recording, on one open game where that makes a fresh one at each reset."""
+
+    def __init__(self, config: RecordConfig) -> None:
+        self._config = config
+        self._players = _players(config)
+        self._game: gymnasium.Env[Any, Any] | None = None
+
+    def episode(self, split: str, index: int) -> _Sample:
+        """Play and encode a split's episode number ``index``."""
+        seed = level_seed(self._config.seed, split, index)
+        assert split_of(seed) == split
+        key = f"{split}-{index:06d}"
+        game = self._open()
+        facts = describe_game(game)
+        policy = make_policy(self._players, game, facts.action_names)
+        policy.reset(int(np.random.SeedSequence([self._config.seed, seed]).generate_state(1)[0]))
+        frames, actions, infos = play_episode(game, policy, seed, self._config.episode_steps)
+        meta = {
+            "episode_id": key,
+            "env_id": self._config.env,
+            "level_seed": seed,
+            "split": split,
+            "policy": self._players,
+            "action_names": list(facts.action_names),
+            "fps": facts.fps,
+        }
+        episode = make_episode(frames, actions, infos, meta)
+        return _Sample(key, encode_episode(episode), len(frames), episode_coverage(episode, infos[-1]))
+
+    def close(self) -> None:
+        """Close the game that is open."""
+        if self._game is not None:
+            self._game.close()
+            self._game = None
+
+    def _open(self) -> gymnasium.Env[Any, Any]:
+        # Otherwise a game of its own for every episode: nothing that one keeps past reset can reach the next.
+        if self._game is None or not self._game.metadata.get("fresh_reset"):
+            self.close()
+            self._game = open_game(self._config.env, self._config.options)
+        return self._game
 
 
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone, even if it was killed."""
+_worker_recorder: _Recorder | None = None
+"""The recorder of this worker process."""
+
+
+def _episode_in_worker(split: str, index: int) -> _Sample:
+    assert _worker_recorder is not None
+    return _worker_recorder.episode(split, index)
+
+
+def _start_worker(config: RecordConfig) -> None:
+    """Be ready to play; leave Ctrl-C to the parent, and end when it is gone, even if it was killed."""
+    global _worker_recorder
+    _worker_recorder = _Recorder(config)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None

@@ -1,0 +1,78 @@
+"""`worldlet setup NAME`: a Python environment of their own for games that cannot share ours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+_BASE = ("gymnasium==1.4.0", "pillow>=10.3")
+"""What the child's side needs, whatever the game."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What `worldlet setup` installs under a name, and why it cannot share our environment."""
+
+    requirements: tuple[str, ...]
+    reason: str
+
+
+SETUPS = {
+    "procgen": Setup(("procgen-mirror==0.10.7", "numpy==1.26.4"), "it needs numpy below 2"),
+}
+
+
+def environment_folder(name: str) -> Path:
+    """Return where the environment of a setup lies: WORLDLET_HOME, or the user's data folder."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(os.environ.get("WORLDLET_HOME") or Path(data) / "worldlet") / "environments" / name
+
+
+def environment_python(name: str) -> Path:
+    """Return the interpreter of a setup; ValueError that names the command where it is not set up."""
+    python = _python(environment_folder(name))
+    if not (environment_folder(name) / _READY).exists():
+        reason = SETUPS[name].reason
+        raise ValueError(
+            f"{name} games run in an environment of their own ({reason}): set it up with `worldlet setup {name}`"
+        )
+    return python
+
+
+def set_up(name: str) -> Path:
+    """Create or complete the environment of a setup and return its folder; a ready one is left as it is.
+
+    Raises ValueError for an unknown name, or where pip cannot install what it needs.
+    """
+    if name not in SETUPS:
+        raise ValueError(f"there is nothing called {name!r} to set up: `worldlet setup` knows {', '.join(SETUPS)}")
+    folder = environment_folder(name)
+    ready = folder / _READY
+    if ready.exists() and ready.read_text() == _wanted(name):
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, with_pip=True, symlinks=os.name != "nt")
+    command = [str(_python(folder)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*command, *_BASE, *SETUPS[name].requirements], stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        why = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise ValueError(f"setting up {name} failed under Python {version}: {why[0].removeprefix('ERROR: ')}")
+    ready.write_text(_wanted(name))
+    return folder
+
+
+_READY = "ready.txt"
+
+
+def _wanted(name: str) -> str:
+    return "\n".join((*_BASE, *SETUPS[name].requirements))
+
+
+def _python(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
