@@ -116,14 +116,6 @@ def _setup(arguments: list[str]) -> None:
     print(f"{set_up(parser.parse_args(arguments).name)} is ready")
 
 
-def _setup(arguments: list[str]) -> None:
-    from worldlet.games.remote.setup import SETUPS, set_up
-
-    parser = _parser("setup")
-    parser.add_argument("name", help=f"one of {', '.join(SETUPS)}")
-    print(f"{set_up(parser.parse_args(arguments).name)} is ready")
-
-
 def _record(arguments: list[str]) -> None:
     from worldlet.data.record import RecordConfig, record
 
@@ -218,12 +210,6 @@ def _serve(arguments: list[str]) -> None:
 
 
 VERBS = {
-    "setup": Verb(
-        "NAME",
-        "install games that need a Python environment of their own",
-        "procgen",
-        _setup,
-    ),
     "setup": Verb(
         "NAME",
         "install games that need a Python environment of their own",
