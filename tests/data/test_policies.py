@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 import worldlet.games  # noqa: F401
-from worldlet.data.policies import Mixture, Runner, StickyRandom, make_policy, parse_players
+from worldlet.data.play import play_episode
+from worldlet.data.policies import Mixture, Random, Runner, StickyRandom, make_policy, parse_players
 from worldlet.data.record import RecordConfig, record
 from worldlet.data.shards import read_episodes, read_manifest
 
@@ -19,6 +20,10 @@ class Always:
 
     def reset(self, seed):
         self.seed = seed
+        self.seen = 0
+
+    def watch(self, frame):
+        self.seen += 1
 
     def act(self, info):
         return self.action
@@ -36,8 +41,14 @@ def test_sticky_random_holds_its_actions_prefers_the_right_and_knows_them_all():
     assert np.isin(actions, [3, 7]).mean() > 0.4
 
 
+def test_random_does_everything_equally_and_holds_nothing():
+    actions = np.array(play(Random(NAMES), 0, 20_000))
+    assert np.abs(np.bincount(actions, minlength=8) / len(actions) - 1 / 8).max() < 0.01
+    assert (actions[1:] == actions[:-1]).mean() < 0.2
+
+
 def test_players_repeat_with_their_seed_and_only_with_it():
-    for policy in (StickyRandom(NAMES), Mixture([StickyRandom(NAMES), Always(2)], [1, 1])):
+    for policy in (Random(NAMES), StickyRandom(NAMES), Mixture([StickyRandom(NAMES), Always(2)], [1, 1])):
         first = play(policy, 7)
         assert play(policy, 8) != first
         assert play(policy, 7) == first
@@ -50,11 +61,44 @@ def test_a_mixture_switches_within_an_episode_by_weight():
     assert len(switches) > 50 and np.diff(switches).min() >= 40
 
 
+def test_every_player_of_a_mixture_sees_every_frame_before_it_is_asked():
+    class Watching(Always):
+        def act(self, info):
+            frames.append(self.last)
+            return self.action
+
+        def watch(self, frame):
+            super().watch(frame)
+            self.last = frame.copy()
+
+    frames = []
+    env = gymnasium.make("tests.data.fake_games:Fake-v0", disable_env_checker=True)
+    first, second = Watching(1), Watching(2)
+    policy = Mixture([first, second], [1, 1])
+    policy.reset(0)
+    shown, actions, _ = play_episode(env, policy, 5, 400)
+    assert set(actions) == {1, 2}
+    assert first.seen == second.seen == len(actions) == len(shown) - 1
+    np.testing.assert_array_equal(frames, shown[:-1])  # the last frame is followed by no action
+
+
 def test_players_are_read_from_text():
     assert parse_players("runner:0.5, sticky:2") == {"runner": 0.5, "sticky": 2.0}
     assert parse_players("sticky") == {"sticky": 1.0}
+    assert parse_players("ppo:0.7,sticky:0.3") == {"ppo": 0.7, "sticky": 0.3}
+    assert parse_players("human") == {"human": 1.0}
     with pytest.raises(ValueError, match="unknown player 'walker'"):
         parse_players("walker:1")
+    with pytest.raises(ValueError, match="keyboard with nobody"):
+        parse_players("human:0.5,sticky:0.5")
+
+
+def test_players_who_need_more_than_a_game_say_what_they_need():
+    env = gymnasium.make("tests.data.fake_games:Fake-v0", disable_env_checker=True)
+    with pytest.raises(ValueError, match="trained first: .*--agent ppo"):
+        make_policy("ppo", env, NAMES)
+    with pytest.raises(ValueError, match="with --agent human"):
+        make_policy("human", env, NAMES)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Players that make data: sticky-random, the scripted runner with some mischief, and a mixture of both.
+"""Players that make data: random, sticky-random, the scripted runner with some mischief, a trained agent, mixtures.
 
 All are deterministic: the same seed and the same game give the same actions.
 """
@@ -6,22 +6,30 @@ All are deterministic: the same seed and the same game give the same actions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from worldlet.manifest import suggestion
 
 RUNNER_GAME = "worldlet/Platformer-v0"
 """The game whose levels the scripted runner can read."""
+HUMAN = "human"
+"""The player who sits at the keyboard; he plays alone, in the page."""
 
 
 class Policy(Protocol):
-    """A player: ``act`` is asked once a frame for the action to do at the frame that ``info`` describes."""
+    """A player: is shown every frame by ``watch``, then asked by ``act`` for the action to do at it."""
 
     def reset(self, seed: int) -> None:
         """Forget the past and play the next episode by this seed."""
+        ...
+
+    def watch(self, frame_HWC: NDArray[np.uint8]) -> None:
+        """See the newest frame, uint8 RGB, whoever holds the controls; not to be changed or kept without a copy."""
         ...
 
     def act(self, info: Mapping[str, Any]) -> int:
@@ -29,7 +37,30 @@ class Policy(Protocol):
         ...
 
 
-class StickyRandom:
+class Blind:
+    """A player who does not look at the picture."""
+
+    def watch(self, frame_HWC: NDArray[np.uint8]) -> None:
+        """Look away."""
+
+
+class Random(Blind):
+    """Draws every frame's action afresh, all equally likely."""
+
+    def __init__(self, action_names: Sequence[str]) -> None:
+        self._count = len(action_names)
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        """Start again with a fresh random stream."""
+        self._rng = np.random.default_rng(seed)
+
+    def act(self, info: Mapping[str, Any]) -> int:
+        """Return any action."""
+        return int(self._rng.integers(self._count))
+
+
+class StickyRandom(Blind):
     """Holds a random action for a while, as fingers do: it keeps the last one with probability ``stick``.
 
     Unless ``weights`` say otherwise, actions to the right are three times as likely as the rest, so that side-scrolling
@@ -37,8 +68,8 @@ class StickyRandom:
     """
 
     def __init__(self, action_names: Sequence[str], stick: float = 0.9, weights: Sequence[float] | None = None) -> None:
-        weights = np.array(weights or [3.0 if "right" in name.lower() else 1.0 for name in action_names])
-        self._cumulative = np.cumsum(weights / weights.sum())[:-1]
+        odds = np.array(weights or [3.0 if "right" in name.lower() else 1.0 for name in action_names])
+        self._cumulative = np.cumsum(odds / odds.sum())[:-1]
         self._stick = stick
         self.reset(0)
 
@@ -57,7 +88,7 @@ class StickyRandom:
         return int(np.searchsorted(self._cumulative, self._rng.random(), side="right"))
 
 
-class Runner:
+class Runner(Blind):
     """The platformer's own scripted runner, who reads the true level around the hero and gets on in it.
 
     With ``mischief`` above 0 he now and then does something else for a while, so that his runs hold deaths and every
@@ -101,6 +132,11 @@ class Mixture:
         self._rng = np.random.default_rng(seeds[0])
         self._left = 0
 
+    def watch(self, frame_HWC: NDArray[np.uint8]) -> None:
+        """Show the frame to every player, so that none is blind when he takes over."""
+        for player in self._players:
+            player.watch(frame_HWC)
+
     def act(self, info: Mapping[str, Any]) -> int:
         """Return the action of whoever holds the controls."""
         if self._left == 0:
@@ -118,32 +154,54 @@ def default_players(env_id: str) -> str:
 def parse_players(players: str) -> dict[str, float]:
     """Read ``"runner:0.5,sticky:0.5"``; a name alone weighs 1. Raises ValueError for anything else."""
     weights: dict[str, float] = {}
+    known = [*_MAKERS, HUMAN]
     for part in players.split(","):
         name, _, number = part.strip().partition(":")
-        if name not in _MAKERS:
-            known = " and ".join(_MAKERS)
-            raise ValueError(f"unknown player {name!r}{suggestion(name, _MAKERS)}: the players are {known}")
+        if name not in known:
+            listed = f"{', '.join(known[:-1])} and {known[-1]}"
+            raise ValueError(f"unknown player {name!r}{suggestion(name, known)}: the players are {listed}")
         try:
             weights[name] = float(number or 1)
         except ValueError:
             raise ValueError(f"the weight of player {name!r} must be a number, not {number!r}") from None
     if not all(np.isfinite(weight) and weight >= 0 for weight in weights.values()) or not any(weights.values()):
         raise ValueError(f"the players' weights must be numbers from 0 up and not all 0: {players!r}")
+    if HUMAN in weights and len(weights) > 1:
+        raise ValueError(f"a human shares the keyboard with nobody: use --agent {HUMAN} alone, not {players!r}")
     return weights
 
 
-def make_policy(players: str, env: gymnasium.Env[Any, Any], action_names: Sequence[str]) -> Policy:
-    """Return the mixture that ``players`` describes, ready to play ``env``."""
+def make_policy(
+    players: str, env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path | None = None
+) -> Policy:
+    """Return the mixture that ``players`` describes, ready to play ``env``.
+
+    ``agents`` is the folder of trained agents; without it a player who needs training is refused (ValueError).
+    """
     weights = {name: weight for name, weight in parse_players(players).items() if weight}
-    return Mixture([_MAKERS[name](env, action_names) for name in weights], list(weights.values()))
+    if HUMAN in weights:
+        raise ValueError(f"a human plays in the page, not here: record with --agent {HUMAN}")
+    return Mixture([_MAKERS[name](env, action_names, agents) for name in weights], list(weights.values()))
 
 
-def _sticky(env: gymnasium.Env[Any, Any], action_names: Sequence[str]) -> Policy:
+def _random(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path | None) -> Policy:
+    return Random(action_names)
+
+
+def _sticky(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path | None) -> Policy:
     return StickyRandom(action_names, weights=env.metadata.get("action_weights"))
 
 
-def _runner(env: gymnasium.Env[Any, Any], action_names: Sequence[str]) -> Policy:
+def _runner(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path | None) -> Policy:
     return Runner(env)
 
 
-_MAKERS = {"runner": _runner, "sticky": _sticky}
+def _ppo(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path | None) -> Policy:
+    from worldlet.data.agents.player import AgentPlayer
+
+    if agents is None:
+        raise ValueError("the player 'ppo' must be trained first: `worldlet record ENV --agent ppo` does it")
+    return AgentPlayer(agents, len(action_names))
+
+
+_MAKERS = {"runner": _runner, "sticky": _sticky, "random": _random, "ppo": _ppo}

@@ -13,16 +13,19 @@ QUIET_SECONDS = 15.0
 
 
 class FrameProgress:
-    """Counts frames towards ``total``, of which ``done`` were there before; a context manager."""
+    """Counts frames, or whatever ``unit`` says, towards ``total``, of which ``done`` were there before.
 
-    def __init__(self, console: Console, total: int, done: int = 0) -> None:
-        self._console = console
+    A context manager.
+    """
+
+    def __init__(self, console: Console, total: int, done: int = 0, unit: str = "frames") -> None:
+        self._console, self._unit = console, unit
         self._total, self._done, self._done_before = total, done, done
         self._started = self._spoken = time.monotonic()
         self._bar: Progress | None = None
         self._task = TaskID(0)
         if console.is_terminal:
-            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames")
+            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)
             rate = TextColumn("{task.fields[rate]:,.0f}/s")
             self._bar = Progress(*columns, rate, TimeRemainingColumn(), console=console)
             self._task = self._bar.add_task("recording", total=total, completed=done, rate=0.0)
@@ -57,6 +60,6 @@ class FrameProgress:
             self._spoken = time.monotonic()
             left = max(0, self._total - self._done) / max(self.rate, 1e-9)
             self._console.print(
-                f"{what}: {self._done:,} of {self._total:,} frames, {self.rate:,.0f}/s, {left / 60:.1f} min left",
+                f"{what}: {self._done:,} of {self._total:,} {self._unit}, {self.rate:,.0f}/s, {left / 60:.1f} min left",
                 highlight=False,
             )
