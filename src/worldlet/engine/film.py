@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -77,6 +77,16 @@ def open_film(path: str | Path, fps: int, scale: int = 1) -> Iterator[Film]:
         except BaseException:
             film.abandon()
             raise
+
+
+def track_steps(steps: int, what: str) -> Iterator[int]:
+    """Count the steps of a film, with a bar on a terminal (on standard error) and nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    shown: Iterable[int] = track(range(steps), what, console=console) if console.is_terminal else range(steps)
+    yield from shown
 
 
 class _KeptFilm(Film):

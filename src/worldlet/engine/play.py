@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from worldlet.engine.engine import Engine, load
-from worldlet.engine.film import open_film
+from worldlet.engine.film import open_film, track_steps
 from worldlet.engine.players import make_player
 
 
@@ -49,7 +48,7 @@ def play_headless(
     busy_seconds = 0.0
     with open_film(out, engine.manifest.fps, scale) as film:
         film.add(session.frame)
-        for _ in _progress(range(steps)):
+        for _ in track_steps(steps, "dreaming"):
             action = act(session.frame)
             began = time.perf_counter()
             result = session.step(action)
@@ -57,13 +56,3 @@ def play_headless(
             film.add(result.frame)
     caption = f"{session.start.caption!r}, picked {session.start.chosen}"
     return PlaySummary(Path(out), film.frames, steps / busy_seconds, caption)
-
-
-def _progress(steps: range) -> Iterator[int]:
-    """Show a bar on a terminal, on standard error, and nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    shown: Iterable[int] = track(steps, "dreaming", console=console) if console.is_terminal else steps
-    yield from shown

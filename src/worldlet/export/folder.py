@@ -134,7 +134,7 @@ def _manifest(model: WorldModel, data: DataManifest, config: ExportConfig, train
         prompt_width=model.dynamics.config.prompt_width,
         state=tuple(StateSpec(key, tuple(value.shape[1:]), "float16") for key, value in model.init_state(1).items()),
         parameters=ParameterCounts(_count(model.tokenizer), _count(model.dynamics)),
-        config=model.config() | {"training": _training(config, trained)},
+        config=model.config() | {"training": _training(config, trained), "game": data["options"]},
         licence=config.licence,
     )
 
