@@ -70,4 +70,6 @@ def test_the_world_can_be_measured(world: Path, tmp_path: Path, monkeypatch: pyt
     assert figures["precision_agreement"]["value"] > 0.999 and figures["psnr_db"]["value"] > 15
     assert 5 < card["rollout"]["psnr_db"]["1"]["value"] < figures["psnr_db"]["value"]
     assert card["snapshot"]["bytes"]["value"] < 500_000
-    assert {path.name for path in (tmp_path / "card").iterdir()} == {"card.json", "card.md", "pictures"}
+    assert {path.name for path in (tmp_path / "card").iterdir()} == {
+        "card.html", "card.json", "card.md", "pictures",
+    }  # fmt: skip

@@ -20,7 +20,7 @@ from worldlet.games.platformer.rules import ACTION_NAMES
 from worldlet.manifest import ParameterCounts, StateSpec, WorldManifest
 from worldlet.records import StepResult
 
-TINY = Size("tiny", 2, 20, 2, 2, 1, 90, 5, 0)
+TINY = Size("tiny", 2, 20, 2, 2, 1, 90, 5, 0, forced=1)
 MANIFEST = WorldManifest(
     "real", "The real game", "worldlet/Platformer-v0", (128, 128), (16, 16), 30, ACTION_NAMES,
     KEY_BINDINGS, 512, 1, (StateSpec("s", (1,), "float16"),), ParameterCounts(1, 1), {}, "MIT",
@@ -95,7 +95,10 @@ class RealGame:
             session = RealSession(gold.env_id, entry.level_seed)
             frames = [session.frame]
             frames += [session.step(action).frame for action in entry.actions[: entry.start]]
-            self._known[_digest(np.stack(frames[-CONTEXT:]))] = session
+            self._known[_digest(np.stack(frames[-CONTEXT:]))] = copy.deepcopy(session)
+            for action in entry.actions[entry.start :]:  # rollouts are entered later as well
+                frames.append(session.step(action).frame)
+                self._known[_digest(np.stack(frames[-CONTEXT:]))] = copy.deepcopy(session)
 
     def open(self, *, frames: np.ndarray | None = None, actions: Any = None, seed: int = 0) -> RealDream:
         if frames is None:

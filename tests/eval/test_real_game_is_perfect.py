@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.eval.real_game import TINY, RealGame
-from worldlet.eval.card import WANTED, find, verdict
+from worldlet.eval.goals import WANTED, find, verdict
 from worldlet.eval.gold import Gold
 from worldlet.eval.reading import PlatformerReader
 from worldlet.eval.suite import measure_world
@@ -28,7 +28,7 @@ def first(gold: Gold, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, d
 
 def test_every_figure_is_perfect(first: tuple[Path, dict[str, Any]]) -> None:
     _, card = first
-    assert card["reconstruction"]["psnr_db"] == {"value": 100.0, "n": 12}
+    assert card["reconstruction"]["psnr_db"] == {"value": 100.0, "n": 12, "interval": [100.0, 100.0], "units": 2}
     assert card["reconstruction"]["ssim"]["value"] == 1.0
     assert card["reconstruction"]["hero_psnr_db"]["value"] == 100.0
     assert card["reconstruction"]["false_change"]["value"] == 0.0

@@ -60,6 +60,7 @@ class Size:
 
     ``stride``: one pair of frames in so many is reconstructed. ``drift_frames``: how long the closed loop runs.
     ``long_session``: the frame of one session whose step time is compared with that of frame 100; 0 for none.
+    ``forced``: how many of the rollouts are answered teacher-forced as well.
     """
 
     name: str
@@ -71,10 +72,12 @@ class Size:
     drift_frames: int
     speed_frames: int
     long_session: int
+    long: int = 0
+    forced: int = 0
 
 
-QUICK = Size("quick", 12, 10, 24, 24, 8, 300, 300, 0)
-FULL = Size("full", 48, 5, 96, 96, 20, 900, 1000, 10_000)
+QUICK = Size("quick", 12, 10, 24, 24, 8, 300, 300, 0, forced=8)
+FULL = Size("full", 48, 5, 96, 96, 20, 900, 1000, 10_000, long=24, forced=96)
 BATCH = 16
 """Frames that are encoded or decoded at once."""
 
@@ -126,7 +129,10 @@ class Bench:
 
 
 def figure(value: float | int | None, n: int, **beside: Any) -> dict[str, Any]:
-    """Return the one shape that every figure of a card has: a value, how many it rests on, and what stands beside."""
+    """Return the one shape that every figure of a card has: a value, how many it rests on, and what stands beside.
+
+    ``eval.intervals`` makes figures with ``interval`` and ``units`` beside the value, wherever runs can be drawn anew.
+    """
     return {"value": _rounded(value), "n": int(n), **{name: _rounded(other) for name, other in beside.items()}}
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from worldlet.eval import pictures
 from worldlet.eval.bench import Bench, figure
 from worldlet.eval.gold import CONTEXT
+from worldlet.eval.intervals import mean_figure
 from worldlet.eval.odometer import Odometer
 from worldlet.eval.reading import GameReader
-from worldlet.eval.real import Playable, RealSession
+from worldlet.eval.real import Playable, RealSession, idle_action
 
 HOLD = 6
 """Frames for which one action is held."""
@@ -32,11 +33,14 @@ def measure(bench: Bench) -> dict[str, Any]:
 
     The classes are the real game's own outcomes. A dream is right where it gives the same outcome; a hero that cannot
     be found is wrong. ``excluded`` counts starts in which all actions come to the same. ``shuffled_accuracy`` is
-    exact: the mean over every other action that the dream could have been given instead.
+    exact: the mean over every other action that the dream could have been given instead; ``ignored_accuracy``: the
+    dream is given no action, whatever the real game is given. Units of intervals: starts.
     """
     names = bench.engine.manifest.action_names
-    right: list[bool] = []
-    shuffled: list[float] = []
+    idle = idle_action(names)
+    right: list[list[float]] = []
+    ignored: list[list[float]] = []
+    shuffled: list[list[float]] = []
     chance: list[float] = []
     confusion: Counter[tuple[str, str]] = Counter()
     by_action: dict[str, list[bool]] = {name: [] for name in names}
@@ -55,24 +59,25 @@ def measure(bench: Bench) -> dict[str, Any]:
         bench.tick(CONTEXT)
         done = outcomes(bench.eyes, dream, play.frames_THWC[entry.start], len(names))
         bench.tick(HOLD * len(names))
+        for units in (right, ignored, shuffled):
+            units.append([])
         for a, name in enumerate(names):
             others = [b for b in range(len(names)) if b != a]
-            right.append(_same(wanted[a], done[a]))
-            by_action[name].append(right[-1])
-            shuffled.append(float(np.mean([_same(wanted[a], done[b]) for b in others])))
+            by_action[name].append(_same(wanted[a], done[a]))
+            right[-1].append(by_action[name][-1])
+            ignored[-1].append(_same(wanted[a], done[idle]))
+            shuffled[-1].append(float(np.mean([_same(wanted[a], done[b]) for b in others])))
             chance.append(float(np.mean([_same(wanted[a], wanted[b]) for b in others])))
             confusion[wanted[a], done[a]] += 1
     _draw(bench, confusion)
-    n = len(right)
     return {
-        "accuracy": figure(
-            float(np.mean(right)) if n else None, n, starts=n // len(names), hold=HOLD,
+        "accuracy": mean_figure(
+            right, starts=len(right), hold=HOLD,
             by_action={name: round(float(np.mean(hits)), 4) for name, hits in by_action.items() if hits},
             lost=sum(count for (_, got), count in confusion.items() if got == LOST),
         ),
-        "shuffled_accuracy": figure(
-            float(np.mean(shuffled)) if n else None, n, real_game=float(np.mean(chance)) if n else None,
-        ),
+        "shuffled_accuracy": mean_figure(shuffled, real_game=float(np.mean(chance)) if chance else None),
+        "ignored_accuracy": mean_figure(ignored, action=names[idle]),
         "excluded": figure(excluded, len(bench.suite.control[: bench.size.control])),
         "confusion": sorted([wanted, done, count] for (wanted, done), count in confusion.items()),
     }  # fmt: skip

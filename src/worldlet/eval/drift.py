@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldlet.eval import pictures
 from worldlet.eval.bench import Bench, figure
 from worldlet.eval.gold import CONTEXT, GoldPlay
+from worldlet.eval.intervals import mean_figure, ratio_interval
 from worldlet.eval.odometer import TILE, Odometer
 from worldlet.eval.real import Playable, RealSession
 from worldlet.eval.terrain import FEATURES, TerrainCount, per_hundred
+from worldlet.records import StepResult
 
 WINDOW, PRESENT = 30, 0.8
 """The hero and the theme must be read in this fraction of the trailing frames, or the run ends where they were lost."""
@@ -32,9 +35,11 @@ def measure(bench: Bench) -> dict[str, Any]:
 
     ``survived``: the distance covered in the dream over that in the real game, at most 1 a run, averaged over runs.
     ``terrain``: per feature, how often it scrolled into the dream over how often into the real game (in these runs
-    and in the gold plays, by the same reader), with the standard error of that ratio over runs.
+    and in the gold plays, by the same reader), with the standard error of that ratio over runs. ``copy_survived``: what
+    a picture that stands still covers, by the same code. Units of intervals: runs.
     """
-    shares: list[float] = []
+    shares: list[list[float]] = []
+    copied: list[list[float]] = []
     distances: list[list[int]] = []
     dreamed_terrain: list[TerrainCount] = []
     real_terrain = [_seen_along(bench, entry) for entry in bench.suite.plays]
@@ -54,17 +59,19 @@ def measure(bench: Bench) -> dict[str, Any]:
         if covered[1] <= 0:
             standing += 1
             continue
-        shares.append(min(1.0, covered[0] / covered[1]))
+        shares.append([min(1.0, covered[0] / covered[1])])
+        frozen = run(replace(bench, tick=lambda n: None), FrozenPicture(play.frames_THWC[entry.start]), seed)
+        copied.append([min(1.0, frozen.distance(play.theme) / covered[1])])
     terrain = {name: _compare(name, dreamed_terrain, real_terrain) for name in FEATURES}
     pairs = {name: (ratio["dreamed"], ratio["real"]) for name, ratio in terrain.items()}
     chart = pictures.bars(pairs, ("dreamed", "real"), "per 100 new columns")
     pictures.save(chart, bench.pictures / "terrain.png")
-    survived = float(np.mean(shares)) if shares else None
     return {
-        "survived": figure(
-            survived, len(shares), frames=bench.size.drift_frames, worst=min(shares, default=None),
-            runs=[round(share, 4) for share in shares], pixels=distances, real_stood_still=standing,
+        "survived": mean_figure(
+            shares, frames=bench.size.drift_frames, worst=min((share for share, in shares), default=None),
+            runs=[round(share, 4) for share, in shares], pixels=distances, real_stood_still=standing,
         ),
+        "copy_survived": mean_figure(copied),
         "terrain": terrain,
     }  # fmt: skip
 
@@ -94,16 +101,33 @@ class Run:
         return self.furthest[end] - self.furthest[0]
 
 
+class FrozenPicture:
+    """A dream that repeats one frame: the baseline of whoever copies."""
+
+    def __init__(self, frame_HWC: NDArray[np.uint8]) -> None:
+        self.frame = frame_HWC
+
+    def step(self, action: int) -> StepResult:
+        """Return the same frame whatever is done."""
+        return StepResult(self.frame)
+
+    def fork(self) -> FrozenPicture:
+        """Return itself: nothing in it ever changes."""
+        return self
+
+
 def run(bench: Bench, session: Playable, seed: int) -> Run:
     """Let the closed-loop player play a session, real or dreamed, and read every frame."""
     player = bench.eyes.player(seed)
-    reading = bench.eyes.read(session.frame)
+    frame = session.frame
+    reading = bench.eyes.read(frame)
     odometer, terrain = Odometer(reading), TerrainCount()
     terrain.begin(reading)
-    record = Run([odometer.furthest], [odometer.hero_x is not None], [reading.theme], terrain, [session.frame])
+    record = Run([odometer.furthest], [odometer.hero_x is not None], [reading.theme], terrain, [frame])
     for t in range(1, bench.size.drift_frames + 1):
-        frame = session.step(player.act(reading)).frame
-        reading = bench.eyes.read(frame)
+        before, frame = frame.tobytes(), session.step(player.act(reading)).frame
+        if frame.tobytes() != before:
+            reading = bench.eyes.read(frame)
         terrain.reveal(reading, odometer.follow(reading))
         record.furthest.append(odometer.furthest)
         record.found.append(odometer.hero_x is not None)
@@ -122,9 +146,11 @@ def _compare(name: str, dreamed: list[TerrainCount], real: list[TerrainCount]) -
         ratio = seen / wanted
         if seen_error is not None and wanted_error is not None:
             error = math.hypot(seen_error, ratio * wanted_error) / wanted
+    sums = [[(run.counts[name], run.columns) for run in runs] for runs in (dreamed, real)]
     return figure(
         ratio, sum(run.columns for run in dreamed), standard_error=error,
         dreamed=seen, real=wanted, real_columns=sum(run.columns for run in real),
+        interval=None if ratio is None else ratio_interval(*sums), units=len(dreamed),
     )  # fmt: skip
 
 

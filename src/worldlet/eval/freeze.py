@@ -13,7 +13,7 @@ import numpy as np
 from worldlet.eval.bench import FULL
 from worldlet.eval.gold import CONTEXT, FILES, FIRST_SEED, Gold, GoldPlay
 from worldlet.eval.real import RealSession, open_game, replay
-from worldlet.eval.rollout import HORIZONS
+from worldlet.eval.rollout import HORIZONS, LONG_HORIZONS
 from worldlet.manifest import write_atomic
 
 ENV_ID = "worldlet/Platformer-v0"
@@ -31,6 +31,7 @@ def freeze() -> Gold:
         rollouts=tuple(rollout_entry(i) for i in range(FULL.rollouts)),
         control=tuple(control_entry(i) for i in range(FULL.control)),
         drift=tuple(play_entry(4, i, DRIFT_START, DRIFT_START, RUNNING) for i in range(FULL.drift)),
+        long=tuple(long_entry(i) for i in range(FULL.long)),
     )
 
 
@@ -38,6 +39,12 @@ def rollout_entry(index: int) -> GoldPlay:
     """Return a start somewhere in a play that goes on for the longest horizon."""
     start = int(np.random.default_rng([2, index]).integers(40, 300))
     return play_entry(2, index, start + HORIZONS[-1], start, MISCHIEF if index % 4 else RANDOM)
+
+
+def long_entry(index: int) -> GoldPlay:
+    """Return a start early in a play that goes on for the longest horizon of the full suite."""
+    start = int(np.random.default_rng([5, index]).integers(40, 120))
+    return play_entry(5, index, start + LONG_HORIZONS[-1], start, MISCHIEF if index % 4 else RANDOM)
 
 
 def control_entry(index: int) -> GoldPlay:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worldlet.eval.bench import Bench, figure
+from worldlet.eval.intervals import mean_figure, psnr_figure, rate_figure
 from worldlet.metrics import PooledError
 
 PATCH = 8
@@ -27,33 +28,35 @@ def measure(bench: Bench) -> dict[str, Any]:
 
     ``bytes_per_frame``: lossless, in the codec of the recorder. ``png_bytes_per_frame``: each frame alone.
     ``distinct_patches``: different 8x8 patches on the 8-pixel grid. ``copy_psnr_db``: of a frame against the one 1 or
-    10 frames before, errors pooled over all pairs.
+    10 frames before, errors pooled over all pairs. Units of intervals: plays.
     """
     from worldlet.data.codec import encode_frames
 
-    frames = video_bytes = png_bytes = png_frames = 0
+    frames = 0
+    video: list[tuple[int, int]] = []
+    pngs: list[list[float]] = []
     patches: set[bytes] = set()
-    copies = {lag: PooledError() for lag in LAGS}
+    copies: dict[int, list[PooledError]] = {lag: [] for lag in LAGS}
     themes: set[str] = set()
     for entry in bench.suite.plays[: bench.size.plays]:
         play = bench.suite.replay(entry)
         frames += len(play.frames_THWC)
-        video_bytes += len(encode_frames(play.frames_THWC, float(bench.engine.manifest.fps)))
-        for frame_HWC in play.frames_THWC[::PNG_EVERY]:
-            png_bytes += _png_size(frame_HWC)
-            png_frames += 1
+        coded = encode_frames(play.frames_THWC, float(bench.engine.manifest.fps))
+        video.append((len(coded), len(play.frames_THWC)))
+        pngs.append([_png_size(frame_HWC) for frame_HWC in play.frames_THWC[::PNG_EVERY]])
         patches |= _patches(play.frames_THWC)
         themes.add(play.theme)
         for lag, pooled in copies.items():
+            pooled.append(PooledError())
             for t in range(lag, len(play.frames_THWC)):
-                pooled.add(play.frames_THWC[t - lag], play.frames_THWC[t])
+                pooled[-1].add(play.frames_THWC[t - lag], play.frames_THWC[t])
         bench.tick(len(play.frames_THWC))
     return {
-        "bytes_per_frame": figure(video_bytes / frames, frames),
-        "png_bytes_per_frame": figure(png_bytes / png_frames, png_frames),
+        "bytes_per_frame": rate_figure(video),
+        "png_bytes_per_frame": mean_figure(pngs),
         "distinct_patches": figure(len(patches), frames),
         "themes": figure(len(themes), frames),
-        "copy_psnr_db": {str(lag): figure(pooled.psnr_db, pooled.frames) for lag, pooled in copies.items()},
+        "copy_psnr_db": {str(lag): psnr_figure(pooled) for lag, pooled in copies.items()},
     }
 
 

@@ -20,7 +20,7 @@ FIRST_SEED = 9 * 10**6
 CONTEXT = 16
 """Real frames that a dream sees before it goes on alone."""
 
-KINDS = ("plays", "rollouts", "control", "drift")
+KINDS = ("plays", "rollouts", "control", "drift", "long")
 FILES = {"worldlet/Platformer-v0": "platformer.json"}
 
 
@@ -51,7 +51,8 @@ class GoldPlay:
 class Gold:
     """The frozen suite of one game.
 
-    ``plays`` are whole plays; ``rollouts`` go on for 60 actions after their start; ``control`` and ``drift`` end at it.
+    ``plays`` are whole plays; ``rollouts`` go on for 60 actions after their start, ``long`` for 900; ``control`` and
+    ``drift`` end at it. ``version`` counts up whenever a list is added or changed.
     """
 
     env_id: str
@@ -59,11 +60,19 @@ class Gold:
     rollouts: tuple[GoldPlay, ...]
     control: tuple[GoldPlay, ...]
     drift: tuple[GoldPlay, ...]
+    long: tuple[GoldPlay, ...] = ()
+    version: int = 2
 
     @property
     def sha256(self) -> str:
         """The hash over everything in the suite."""
         return hashlib.sha256(json.dumps(self._body(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def lists(self) -> dict[str, str]:
+        """The hash of each list: equal ones ask the same of two suites."""
+        plays = {kind: [play.to_json() for play in getattr(self, kind)] for kind in KINDS}
+        return {kind: hashlib.sha256(json.dumps(entries).encode()).hexdigest() for kind, entries in plays.items()}
 
     def to_json(self) -> str:
         """Return the file's text."""
@@ -74,7 +83,7 @@ class Gold:
         """Read the file's text; ValueError where its hash is not that of its content."""
         values = json.loads(text)
         kinds = {kind: tuple(GoldPlay.from_json(play) for play in values[kind]) for kind in KINDS}
-        gold = cls(values["env_id"], **kinds)
+        gold = cls(values["env_id"], **kinds, version=values["version"])
         if gold.sha256 != values["sha256"]:
             raise ValueError("the gold suite was edited: restore its file from the repository")
         return gold
@@ -91,7 +100,7 @@ class Gold:
 
     def _body(self) -> dict[str, Any]:
         plays = {kind: [play.to_json() for play in getattr(self, kind)] for kind in KINDS}
-        return {"format": 1, "env_id": self.env_id, **plays}
+        return {"format": 2, "version": self.version, "env_id": self.env_id, **plays}
 
 
 def load_gold(env_id: str) -> Gold | None:

@@ -66,6 +66,11 @@ class Play:
         return hashlib.sha256(self.frames_THWC.tobytes()).hexdigest()[:16]
 
 
+def idle_action(action_names: Sequence[str]) -> int:
+    """Return the action that does nothing: ``noop`` where a game has one, else its first."""
+    return list(action_names).index("noop") if "noop" in action_names else 0
+
+
 def open_game(env_id: str) -> Any:
     """Make the bare Gymnasium environment ``env_id`` (no wrappers, since the copies of a game must be cheap)."""
     import gymnasium

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from worldlet.eval import pictures
 from worldlet.eval.bench import BATCH, Bench, figure
+from worldlet.eval.intervals import mean_figure, psnr_figure, rate_figure
 from worldlet.eval.real import Play
 from worldlet.eval.ssim import ssim
 from worldlet.metrics import PooledError
@@ -30,25 +31,31 @@ def measure(bench: Bench) -> dict[str, Any]:
     ``psnr_db`` and ``hero_psnr_db`` pool squared errors, over all pixels and over those of the real hero mask.
     ``false_change``: of the patches whose pixels are equal in both frames of a pair, the fraction whose token changed.
     ``precision_agreement``: of all tokens, the fraction equal in float32 torch, with the encoder in bfloat16, and in
-    the ONNX graph.
+    the ONNX graph. ``copy_psnr_db``: the first frame of a pair in place of the second. Units of intervals: plays.
     """
-    whole, hero, no_hero = PooledError(), PooledError(), 0
-    still = changed_falsely = patches = 0
-    similarity: list[float] = []
+    whole: list[PooledError] = []
+    hero: list[PooledError] = []
+    copied: list[PooledError] = []
+    still: list[tuple[int, int]] = []
+    no_hero = patches = 0
+    similarity: list[list[float]] = []
     agreement = _Agreement(bench.world)
     shown: list[list[NDArray[np.uint8]]] = []
     for entry in bench.suite.plays[: bench.size.plays]:
         frames_BHWC, masks_BHW = _pairs(bench.suite.replay(entry), bench.size.stride)
         tokens_BN = bench.encode(frames_BHWC)
         seen_BHWC = bench.decode(tokens_BN)
+        for units in (whole, hero, copied):
+            units.append(PooledError())
         for seen_HWC, real_HWC, mask_HW in zip(seen_BHWC, frames_BHWC, masks_BHW, strict=True):
-            whole.add(seen_HWC, real_HWC)
-            hero.add(seen_HWC, real_HWC, mask_HW)
+            whole[-1].add(seen_HWC, real_HWC)
+            hero[-1].add(seen_HWC, real_HWC, mask_HW)
             no_hero += not mask_HW.any()
-        similarity += ssim(seen_BHWC, frames_BHWC)
+        for before_HWC, after_HWC in zip(frames_BHWC[::2], frames_BHWC[1::2], strict=True):
+            copied[-1].add(before_HWC, after_HWC)
+        similarity.append(ssim(seen_BHWC, frames_BHWC))
         still_BN = _still_patches(frames_BHWC[::2], frames_BHWC[1::2], bench.engine.manifest.grid)
-        still += int(still_BN.sum())
-        changed_falsely += int((still_BN & (tokens_BN[::2] != tokens_BN[1::2])).sum())
+        still.append((int((still_BN & (tokens_BN[::2] != tokens_BN[1::2])).sum()), int(still_BN.sum())))
         patches += still_BN.size
         agreement.add(frames_BHWC, tokens_BN)
         middle = len(frames_BHWC) // 2
@@ -59,10 +66,11 @@ def measure(bench: Bench) -> dict[str, Any]:
     labels = ["real", "reconstructed", "real hero", "his picture"]
     pictures.save(pictures.strips(rows, labels), bench.pictures / "reconstruction.png")
     return {
-        "psnr_db": figure(whole.psnr_db, whole.frames),
-        "ssim": figure(float(np.mean(similarity)), len(similarity)),
-        "hero_psnr_db": figure(hero.psnr_db, hero.frames, without_hero=no_hero),
-        "false_change": figure(changed_falsely / max(1, still), still, patches=patches),
+        "psnr_db": psnr_figure(whole),
+        "ssim": mean_figure(similarity),
+        "hero_psnr_db": psnr_figure(hero, without_hero=no_hero),
+        "false_change": rate_figure(still, patches=patches),
+        "copy_psnr_db": psnr_figure(copied),
         "precision_agreement": agreement.figure(),
     }
 
@@ -103,14 +111,16 @@ class _Agreement:
 
     def __init__(self, world: Path | None) -> None:
         self._tokenizer = None if world is None else _torch_tokenizer(world)
-        self._equal = dict.fromkeys(("all", "bf16", "onnx", "called_under_bf16"), 0)
-        self._tokens = 0
+        self._equal: dict[str, list[int]] = {name: [] for name in ("all", "bf16", "onnx", "called_under_bf16")}
+        self._tokens: list[int] = []
 
     def add(self, frames_BHWC: NDArray[np.uint8], onnx_BN: NDArray[np.int64]) -> None:
         if self._tokenizer is None:
             return
         import torch
 
+        for counts in (*self._equal.values(), self._tokens):
+            counts.append(0)
         for first in range(0, len(frames_BHWC), BATCH):
             batch_BCHW = torch.from_numpy(frames_BHWC[first : first + BATCH]).permute(0, 3, 1, 2).float() / 255
             with torch.inference_mode():
@@ -123,14 +133,14 @@ class _Agreement:
             rough, exported = exact_BN == rough_BN, exact_BN == exported_BN
             matches = {"all": rough & exported, "bf16": rough, "onnx": exported}
             for name, equal_BN in {**matches, "called_under_bf16": exact_BN == called_BN}.items():
-                self._equal[name] += int(equal_BN.sum())
-            self._tokens += exact_BN.numel()
+                self._equal[name][-1] += int(equal_BN.sum())
+            self._tokens[-1] += exact_BN.numel()
 
     def figure(self) -> dict[str, Any]:
         if not self._tokens:
             return figure(None, 0, why="there is no world folder whose weights could be opened in torch")
-        shares = {name: count / self._tokens for name, count in self._equal.items()}
-        return figure(shares.pop("all"), self._tokens, **shares)
+        shares = {name: sum(counts) / sum(self._tokens) for name, counts in self._equal.items() if name != "all"}
+        return rate_figure(list(zip(self._equal["all"], self._tokens, strict=True)), sum(self._tokens), **shares)
 
 
 def _torch_tokenizer(world: Path) -> Any:

@@ -2,65 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldlet.eval import pictures
-from worldlet.eval.bench import Bench, figure
-from worldlet.eval.gold import CONTEXT
-from worldlet.eval.real import Play
+from worldlet.eval.bench import Bench
+from worldlet.eval.gold import CONTEXT, GoldPlay
+from worldlet.eval.intervals import psnr_figure
+from worldlet.eval.real import Play, RealSession, idle_action
 from worldlet.metrics import PooledError
 
 HORIZONS = (1, 5, 10, 30, 60)
+"""Dreamed frames at which every rollout is scored."""
+LONG_HORIZONS = (150, 300, 900)
+"""And those at which the long rollouts of the full suite are scored as well."""
 SHOWN = 3
 """Rollouts drawn as film strips."""
 ENEMY_EVENTS = {"death", "stomp"}
 """What may happen to a hero through an enemy."""
 REACH = 8
 """Pixels around the hero's box whose terrain may act on him: one tile."""
+ANSWERS = ("dream", "copy", "ignored", "shuffled", "forced", "ceiling")
+"""Who answers: the dream on its own; the last real frame repeated; the real game where no action, or another play's
+actions, are done; the dream that is shown every real frame but the next; and the real frames through the tokenizer."""
 
 
 def work(bench: Bench) -> int:
     """Return the units of work ahead: steps of dreams."""
-    return len(bench.suite.rollouts[: bench.size.rollouts]) * (CONTEXT + HORIZONS[-1])
+    return sum(CONTEXT + _length(entry) + _forced_steps(bench, n) for n, entry in enumerate(_entries(bench)))
 
 
 def measure(bench: Bench) -> dict[str, Any]:
     """Compare dreamed with real frames at each horizon, pooling squared errors over the starts.
 
     ``hero_psnr_db``: over the real hero mask, where the past determines the hero (see `determined`).
-    ``known_psnr_db``: over the columns that had been seen at the start. ``copy_psnr_db`` and ``copy_hero_psnr_db``:
-    the same measures for a dream that only repeats the last real frame.
+    ``known_psnr_db``: over the columns that had been seen at the start; ``new_psnr_db``: over all others.
+    The same measures for who else could answer (`ANSWERS`) have that word before their names.
+    Units of intervals: starts.
     """
-    scores = {horizon: _Scores() for horizon in HORIZONS}
+    entries = _entries(bench)
+    horizons = [horizon for horizon in (*HORIZONS, *LONG_HORIZONS) if horizon <= max(map(_length, entries), default=1)]
+    scores = {name: {horizon: _Scores() for horizon in horizons} for name in ANSWERS}
     films: list[list[NDArray[np.uint8]]] = []
-    for seed, entry in enumerate(bench.suite.rollouts[: bench.size.rollouts]):
-        real, start = bench.suite.replay(entry), entry.start
+    for seed, entry in enumerate(entries):
+        real, start, length = bench.suite.replay(entry), entry.start, _length(entry)
+        asked = [horizon for horizon in horizons if horizon <= length]
         dream = bench.dream(real, start, seed)
+        dreamed = [dream.step(action).frame for action in real.actions[start : start + length]]
+        bench.tick(CONTEXT + length)
+        answers = {"dream": {horizon: dreamed[horizon - 1] for horizon in asked}}
+        answers |= {"copy": dict.fromkeys(asked, real.frames_THWC[start])}
+        answers |= _real_answers(bench, entries, seed, asked)
+        answers |= {"forced": _forced(bench, real, start, seed, asked), "ceiling": _through(bench, real, start, asked)}
         known_T = determined(real, start)
-        dreamed = [dream.step(action).frame for action in real.actions[start : start + HORIZONS[-1]]]
-        for horizon, score in scores.items():
-            score.add(dreamed[horizon - 1], real, start, horizon, bool(known_T[horizon]))
+        for name, frames in answers.items():
+            for horizon, frame_HWC in frames.items():
+                scores[name][horizon].add(frame_HWC, real, start, horizon, bool(known_T[horizon]))
         if seed < SHOWN:
             shown = (1, 2, *HORIZONS[1:])
             films += [[real.frames_THWC[start + t] for t in shown], [dreamed[t - 1] for t in shown]]
-        bench.tick(CONTEXT + HORIZONS[-1])
     labels = ["real", "dreamed"] * (len(films) // 2)
     pictures.save(pictures.strips(films, labels), bench.pictures / "rollout.png")
-    figures = {
-        name: {str(horizon): score.figures()[name] for horizon, score in scores.items()}
-        for name in next(iter(scores.values())).figures()
-    }
-    curves = {name: [figures[f"{name}_psnr_db"][str(h)]["value"] for h in HORIZONS] for name in ("hero", "copy_hero")}
-    curves |= {name: [figures[key][str(h)]["value"] for h in HORIZONS] for name, key in _WHOLE.items()}
-    drawn = pictures.curves(HORIZONS, curves, "PSNR (dB) by dreamed frames")
-    pictures.save(drawn, bench.pictures / "rollout_psnr.png")
+    figures: dict[str, Any] = {}
+    for name, by_horizon in scores.items():
+        for measured in _Scores.NAMES:
+            key = measured if name == "dream" else f"{name}_{measured}"
+            figures[key] = {str(horizon): score.figure(measured) for horizon, score in by_horizon.items()}
+    _draw(bench, figures, horizons)
     return figures
-
-
-_WHOLE = {"frame": "psnr_db", "known": "known_psnr_db", "copy": "copy_psnr_db"}
 
 
 def determined(real: Play, start: int) -> NDArray[np.bool_]:
@@ -82,36 +94,100 @@ def determined(real: Play, start: int) -> NDArray[np.bool_]:
     return known
 
 
+def _entries(bench: Bench) -> tuple[GoldPlay, ...]:
+    """Return the rollouts to be scored; the long ones count at every horizon."""
+    return bench.suite.rollouts[: bench.size.rollouts] + bench.suite.long[: bench.size.long]
+
+
+def _length(entry: GoldPlay) -> int:
+    return len(entry.actions) - entry.start
+
+
+def _forced_steps(bench: Bench, place: int) -> int:
+    """Return the steps that the teacher-forced answers to one start take: one context and one step a horizon."""
+    return len(HORIZONS) * (CONTEXT + 1) if place < bench.size.forced else 0
+
+
+def _real_answers(
+    bench: Bench, entries: Sequence[GoldPlay], place: int, asked: Sequence[int]
+) -> dict[str, dict[int, NDArray[np.uint8]]]:
+    """Return what the real game shows where no action is done, and where those of the next entry's play are."""
+    entry, other = entries[place], entries[(place + 1) % len(entries)]
+    session = RealSession(bench.suite.env_id, entry.level_seed)
+    for action in entry.actions[: entry.start]:
+        session.step(action)
+    idle = idle_action(bench.engine.manifest.action_names)
+    others = other.actions[other.start :]
+    done = {"ignored": lambda t: idle, "shuffled": lambda t: others[t % len(others)]}
+    return {name: _played(session.fork(), choose, asked) for name, choose in done.items()}
+
+
+def _played(session: RealSession, choose: Any, asked: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+    frames = [session.step(choose(t)).frame.copy() for t in range(max(asked))]
+    return {horizon: frames[horizon - 1] for horizon in asked}
+
+
+def _forced(bench: Bench, real: Play, start: int, seed: int, asked: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+    """Return the teacher-forced answers: at each horizon the dream has just seen the real frames before it."""
+    if seed >= bench.size.forced:
+        return {}
+    frames = {}
+    for horizon in (horizon for horizon in asked if horizon <= HORIZONS[-1]):
+        last = start + horizon - 1
+        frames[horizon] = bench.dream(real, last, seed).step(real.actions[last]).frame
+    bench.tick(_forced_steps(bench, seed))
+    return frames
+
+
+def _through(bench: Bench, real: Play, start: int, asked: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+    """Return the real frames as the world's tokenizer shows them: no dream of this world can look better."""
+    frames_BHWC = np.stack([real.frames_THWC[start + horizon] for horizon in asked])
+    return dict(zip(asked, bench.decode(bench.encode(frames_BHWC)), strict=True))
+
+
+def _draw(bench: Bench, figures: dict[str, Any], horizons: Sequence[int]) -> None:
+    """Draw the curves of the whole frame and of the hero."""
+    for title, measured, file in (
+        ("PSNR of the frame (dB) by dreamed frames", "psnr_db", "rollout_psnr.png"),
+        ("PSNR of what had been in view (dB) by dreamed frames", "known_psnr_db", "rollout_known_psnr.png"),
+        ("PSNR of the hero (dB) by dreamed frames", "hero_psnr_db", "rollout_hero_psnr.png"),
+    ):
+        lines = {
+            name: [figures[key][str(h)]["value"] for h in horizons]
+            for name in ANSWERS
+            for key in (measured if name == "dream" else f"{name}_{measured}",)
+        }
+        pictures.save(pictures.curves(horizons, lines, title), bench.pictures / file)
+
+
 class _Scores:
-    """The pooled errors of one horizon."""
+    """The errors of one answer at one horizon, one pool for each start."""
+
+    NAMES = ("psnr_db", "known_psnr_db", "new_psnr_db", "hero_psnr_db")
 
     def __init__(self) -> None:
-        self.whole, self.hero, self.known = PooledError(), PooledError(), PooledError()
-        self.copy, self.copy_hero = PooledError(), PooledError()
-        self.undetermined = self.without_hero = 0
+        self._pools: dict[str, list[PooledError]] = {name: [] for name in self.NAMES}
+        self._undetermined = self._without_hero = 0
 
-    def add(self, dreamed_HWC: NDArray[np.uint8], real: Play, start: int, horizon: int, determined: bool) -> None:
-        real_HWC, last_HWC = real.frames_THWC[start + horizon], real.frames_THWC[start]
-        self.whole.add(dreamed_HWC, real_HWC)
-        self.copy.add(last_HWC, real_HWC)
+    def add(self, seen_HWC: NDArray[np.uint8], real: Play, start: int, horizon: int, determined: bool) -> None:
+        real_HWC = real.frames_THWC[start + horizon]
+        for pools in self._pools.values():
+            pools.append(PooledError())
+        self._pools["psnr_db"][-1].add(seen_HWC, real_HWC)
         columns = int(real.camera_x[start] - real.camera_x[start + horizon]) + real_HWC.shape[1]
-        if columns > 0:
-            self.known.add(dreamed_HWC[:, :columns], real_HWC[:, :columns])
+        known = max(0, min(columns, real_HWC.shape[1]))
+        if known:
+            self._pools["known_psnr_db"][-1].add(seen_HWC[:, :known], real_HWC[:, :known])
+        if known < real_HWC.shape[1]:
+            self._pools["new_psnr_db"][-1].add(seen_HWC[:, known:], real_HWC[:, known:])
         mask_HW = real.hero_mask_THW[start + horizon]
         if not mask_HW.any():
-            self.without_hero += 1
+            self._without_hero += 1
         elif not determined:
-            self.undetermined += 1
+            self._undetermined += 1
         else:
-            self.hero.add(dreamed_HWC, real_HWC, mask_HW)
-            self.copy_hero.add(last_HWC, real_HWC, mask_HW)
+            self._pools["hero_psnr_db"][-1].add(seen_HWC, real_HWC, mask_HW)
 
-    def figures(self) -> dict[str, Any]:
-        left_out = {"undetermined": self.undetermined, "without_hero": self.without_hero}
-        return {
-            "psnr_db": figure(self.whole.psnr_db, self.whole.frames),
-            "known_psnr_db": figure(self.known.psnr_db, self.known.frames),
-            "hero_psnr_db": figure(self.hero.psnr_db, self.hero.frames, **left_out),
-            "copy_psnr_db": figure(self.copy.psnr_db, self.copy.frames),
-            "copy_hero_psnr_db": figure(self.copy_hero.psnr_db, self.copy_hero.frames, **left_out),
-        }
+    def figure(self, name: str) -> dict[str, Any]:
+        left_out = {"undetermined": self._undetermined, "without_hero": self._without_hero}
+        return psnr_figure(self._pools[name], **(left_out if name == "hero_psnr_db" else {}))

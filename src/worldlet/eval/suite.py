@@ -16,9 +16,19 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from worldlet.eval import control, drift, game, reconstruction, rollout, snapshot, speed
+from worldlet.eval import (
+    baselines,
+    control,
+    drift,
+    game,
+    intervals,
+    reconstruction,
+    rollout,
+    snapshot,
+    speed,
+)
 from worldlet.eval.bench import FULL, QUICK, Bench, Dreamer, Size
-from worldlet.eval.card import FORMAT, write_card
+from worldlet.eval.card import FORMAT, PAGE_NAME, write_card
 from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
 from worldlet.eval.reading import GameReader, reader_for
 from worldlet.eval.real import RealSession
@@ -64,7 +74,7 @@ PARTS = {
 
 
 def evaluate(config: EvalConfig) -> dict[str, Any]:
-    """Measure a world on the frozen suite, write ``card.json``, ``card.md`` and ``pictures/`` and return the card.
+    """Measure a world on the frozen suite, write the card (JSON, Markdown, HTML) and ``pictures/`` and return it.
 
     An interrupted run goes on where it stopped, unless world, suite or code have changed. Raises WorldError for a
     world that cannot be loaded and ImportError where the training extra is missing.
@@ -84,7 +94,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     if config.attach:
         for name in CARD_NAMES:
             write_atomic(engine.folder / name, (Path(config.out) / name).read_bytes())
-    print(f"card: {Path(config.out) / 'card.md'}")
+    print(f"card: {Path(config.out) / PAGE_NAME}")
     return card
 
 
@@ -110,8 +120,9 @@ def measure_world(
     card = {
         "format": FORMAT,
         "world": _world(engine),
-        "suite": {"sha256": gold.sha256 if gold else "", "context": CONTEXT, "size": asdict(size)},
+        "suite": _suite(gold, size),
         **figures,
+        "baselines": baselines.compare(figures),
         "not_judged": not_judged,
         "run": {"command": command, "seconds": round(time.time() - began, 1), **_surroundings()},
     }
@@ -188,6 +199,14 @@ def _progress(total: int) -> Iterator[Callable[[str, int], None]]:
         yield report
 
 
+def _suite(gold: Gold | None, size: Size) -> dict[str, Any]:
+    """Return which suite was asked, and how its intervals were made."""
+    bootstrap = {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "seed": intervals.SEED}
+    named = {"sha256": gold.sha256 if gold else "", "version": gold.version if gold else 0}
+    lists = gold.lists if gold else {}
+    return {**named, "lists": lists, "context": CONTEXT, "size": asdict(size), "bootstrap": bootstrap}
+
+
 def _world(engine: Dreamer) -> dict[str, Any]:
     manifest = engine.manifest
     return {
@@ -196,6 +215,8 @@ def _world(engine: Dreamer) -> dict[str, Any]:
         "env_id": manifest.env_id,
         "identity": manifest.identity,
         "parameters": asdict(manifest.parameters),
+        "training": manifest.config.get("training", {}),
+        "licence": manifest.licence,
     }
 
 

@@ -1,0 +1,80 @@
+"""Trivial answers beside the figures that have to beat them, and whether they do."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from worldlet.eval.goals import find
+
+
+class Rival(NamedTuple):
+    """A figure of the world, and the figure of somebody who understands nothing of the game; more is better."""
+
+    what: str
+    path: str
+    name: str
+    rival: str
+    unit: str = ""
+
+
+COPY = "the last real frame, repeated"
+IGNORED = "the real game with no action done"
+SHUFFLED = "the real game under another play's actions"
+RIVALS = (
+    Rival("reconstruction PSNR", "reconstruction.psnr_db", "the frame before", "reconstruction.copy_psnr_db", "dB"),
+    *(
+        Rival(
+            f"{what} PSNR after {horizon} frames", f"rollout.{key}.{horizon}",
+            name, f"rollout.{prefix}_{key}.{horizon}", "dB",
+        )
+        for what, key in (("frame", "psnr_db"), ("in view before", "known_psnr_db"), ("hero", "hero_psnr_db"))
+        for horizon in (1, 10, 60)
+        for name, prefix in ((COPY, "copy"), (IGNORED, "ignored"), (SHUFFLED, "shuffled"))
+    ),
+    Rival("action accuracy", "control.accuracy", "shuffled actions", "control.shuffled_accuracy"),
+    Rival("action accuracy", "control.accuracy", "ignored actions", "control.ignored_accuracy"),
+    Rival("survived", "drift.survived", "a picture that stands still", "drift.copy_survived"),
+)  # fmt: skip
+
+
+def compare(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return each pair that was measured with its verdict.
+
+    ``beaten``: better, and the intervals do not meet. ``unclear``: better, but they meet. ``not beaten``: not better.
+    """
+    pairs = []
+    for rival in RIVALS:
+        ours, theirs = find(card, rival.path), find(card, rival.rival)
+        if ours is None or theirs is None or ours["value"] is None or theirs["value"] is None:
+            continue
+        pairs.append(
+            {
+                "what": rival.what,
+                "path": rival.path,
+                "value": ours["value"],
+                "baseline": rival.name,
+                "baseline_path": rival.rival,
+                "baseline_value": theirs["value"],
+                "unit": rival.unit,
+                "verdict": _verdict(ours, theirs),
+            }  # fmt: skip
+        )
+    return pairs
+
+
+def _verdict(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    if ours["value"] <= theirs["value"]:
+        return "not beaten"
+    lowest = (ours.get("interval") or [ours["value"]])[0]
+    highest = (theirs.get("interval") or [theirs["value"]])[-1]
+    return "beaten" if lowest > highest else "unclear"
+
+
+def warnings(pairs: list[dict[str, Any]]) -> list[str]:
+    """Return the sentences that stand at the top of a card whose world does not beat the trivial answers."""
+    lost = [pair for pair in pairs if pair["verdict"] == "not beaten"]
+    return [
+        f"{pair['what']}: {pair['value']:.2f} {pair['unit']}".rstrip()
+        + f" does not beat {pair['baseline']} ({pair['baseline_value']:.2f})"
+        for pair in lost
+    ]
