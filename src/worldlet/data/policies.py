@@ -19,6 +19,8 @@ RUNNER_GAME = "worldlet/Platformer-v0"
 """The game whose levels the scripted runner can read."""
 HUMAN = "human"
 """The player who sits at the keyboard; he plays alone, in the page."""
+TRAINED = "ppo"
+"""The player who learns the game before he plays it."""
 
 
 class Policy(Protocol):
@@ -171,6 +173,18 @@ def parse_players(players: str) -> dict[str, float]:
     return weights
 
 
+def is_trained(players: str) -> bool:
+    """Say whether someone among ``players`` must learn the game first."""
+    return bool(parse_players(players).get(TRAINED))
+
+
+def check_players(players: str, env: gymnasium.Env[Any, Any], action_names: Sequence[str]) -> None:
+    """Raise ValueError where one of ``players`` cannot play ``env``, whoever still has to learn it left out."""
+    for name, weight in parse_players(players).items():
+        if weight and name not in (TRAINED, HUMAN):
+            _MAKERS[name](env, action_names, None)
+
+
 def make_policy(
     players: str, env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path | None = None
 ) -> Policy:
@@ -204,4 +218,4 @@ def _ppo(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path
     return AgentPlayer(agents, len(action_names))
 
 
-_MAKERS = {"runner": _runner, "sticky": _sticky, "random": _random, "ppo": _ppo}
+_MAKERS = {"runner": _runner, "sticky": _sticky, "random": _random, TRAINED: _ppo}

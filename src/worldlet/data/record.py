@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from worldlet.config import to_dict
 from worldlet.data.codec import encode_episode, require_av
 from worldlet.data.coverage import draw_coverage, episode_coverage, merge, summarise
 from worldlet.data.play import describe_game, make_episode, open_game, play_episode
-from worldlet.data.policies import default_players, make_policy, parse_players
+from worldlet.data.policies import HUMAN, check_players, default_players, is_trained, make_policy, parse_players
 from worldlet.data.progress import FrameProgress
 from worldlet.data.shards import (
     FORMAT,
@@ -38,13 +38,15 @@ from worldlet.data.shards import (
     read_manifest,
     write_manifest,
 )
-from worldlet.manifest import write_atomic
+from worldlet.manifest import FileEntry, hash_file, write_atomic
 
 SPLITS = {"val": range(10**6, 2 * 10**6), "test": range(2 * 10**6, 3 * 10**6), "train": range(0, 10**6)}
 """The level seeds of each split, in the order they are recorded: what training is measured on is there first."""
 SHARD_BYTES = 50_000_000
 """A shard that has grown to this size takes no more episodes."""
 COVERAGE_NAME = "coverage.png"
+# Settings that do not change what is recorded, or that only some players have.
+_NOT_RECORDED = ("out", "workers", "agent", "agent_steps", "agent_folder", "port")
 _SEED_STRIDE = 10_007  # recordings with neighbouring seeds begin this many levels apart
 
 
@@ -74,15 +76,26 @@ class RecordConfig:
     """Episodes of a shard at most; a kill loses no more than the shard that is being written."""
     workers: int = 0
     """Processes that play and encode; 0 for one per core. Never changes what is recorded."""
+    agent: str = ""
+    """One player alone, such as ppo or human; short for --players NAME."""
+    agent_steps: int = 500_000
+    """Decisions that the player ppo is trained for before it records; the same command goes on with its training."""
+    agent_folder: str = ""
+    """Folder of the trained agent; empty for OUT/agents."""
+    port: int = 8000
+    """Port of the page on which a human records."""
 
     def __post_init__(self) -> None:
-        for name, least in {"frames": 1, "seed": 0, "episode_steps": 1, "shard_episodes": 1, "workers": 0}.items():
+        least_values = {"frames": 1, "seed": 0, "episode_steps": 1, "shard_episodes": 1, "workers": 0, "agent_steps": 1}
+        for name, least in least_values.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if min(self.val_fraction, self.test_fraction) < 0 or self.val_fraction + self.test_fraction >= 1:
             raise ValueError("val_fraction and test_fraction must be at least 0 and leave something for training")
-        if self.players:
-            parse_players(self.players)
+        if self.players and self.agent:
+            raise ValueError(f"--agent {self.agent} is short for --players {self.agent}: give one of them")
+        if self.players or self.agent:
+            parse_players(players_of(self))
         try:
             json.dumps(self.options)
         except TypeError as error:
@@ -102,8 +115,8 @@ class RecordSummary:
 
 
 @dataclass(frozen=True)
-class _Sample:
-    """One episode, played and encoded."""
+class Sample:
+    """One episode, played and encoded; ``frames`` counts them."""
 
     key: str
     members: dict[str, bytes]
@@ -119,22 +132,25 @@ def record(config: RecordConfig, console: Console | None = None) -> RecordSummar
     """
     console = console or Console(stderr=True)
     folder = Path(config.out)
+    if HUMAN in parse_players(players_of(config)):
+        raise ValueError(f"a human records in a page: use `worldlet record {config.env} --agent {HUMAN} --out FOLDER`")
     require_av()  # before anything is written
-    manifest = _begin(config, folder)
+    manifest = begin(config, folder)
     rate = 0.0
     if not manifest["complete"]:
-        with FrameProgress(console, config.frames, done=_frames(manifest)) as progress:
+        _train_agent(config, folder, manifest, console)
+        with FrameProgress(console, config.frames, done=frame_count(manifest)) as progress:
             try:
                 _record_splits(config, folder, manifest, progress)
             except KeyboardInterrupt:
                 console.print(f"Stopped. {folder} is intact: the same command goes on from there.", highlight=False)
                 raise
             rate = progress.rate
-        _finish(config, folder, manifest)
+        finish(config, folder, manifest)
     shards = manifest["shards"]
     episodes = sum(split["episodes"] for split in manifest["splits"].values())
     size = sum(shard["bytes"] for shard in shards)
-    return RecordSummary(str(folder), _frames(manifest), episodes, len(shards), size, rate)
+    return RecordSummary(str(folder), frame_count(manifest), episodes, len(shards), size, rate)
 
 
 def split_of(level_seed: int) -> str:
@@ -151,7 +167,7 @@ def level_seed(seed: int, split: str, index: int) -> int:
     return seeds[(seed * _SEED_STRIDE + index) % len(seeds)]
 
 
-def _begin(config: RecordConfig, folder: Path) -> DataManifest:
+def begin(config: RecordConfig, folder: Path) -> DataManifest:
     """Return the folder's manifest, fresh or from the run that was interrupted."""
     manifest = _fresh_manifest(config)
     if (folder / MANIFEST_NAME).exists():
@@ -170,8 +186,13 @@ def _begin(config: RecordConfig, folder: Path) -> DataManifest:
 def _fresh_manifest(config: RecordConfig) -> DataManifest:
     with closing(open_game(config.env, config.options)) as env:
         game = describe_game(env)
-        make_policy(_players(config), env, game.action_names)  # an unfit player is found before anything is written
-    recording = {name: value for name, value in to_dict(config).items() if name not in ("out", "workers")}
+        recording = {name: value for name, value in to_dict(config).items() if name not in _NOT_RECORDED}
+        # An unfit player is found before anything is written.
+        if is_trained(players_of(config)):
+            import worldlet.data.agents.ppo  # noqa: F401 (names the extra where it is missing)
+
+            recording["agent_steps"] = config.agent_steps
+        check_players(players_of(config), env, game.action_names)
     return {
         "format": FORMAT,
         "env_id": config.env,
@@ -181,7 +202,7 @@ def _fresh_manifest(config: RecordConfig) -> DataManifest:
         "action_names": list(game.action_names),
         "key_bindings": game.key_bindings,
         "seed": config.seed,
-        "recording": {**recording, "players": _players(config)},
+        "recording": {**recording, "players": players_of(config)},
         "complete": False,
         "splits": {
             split: {"level_seeds": [seeds.start, seeds.stop], "episodes": 0, "frames": 0}
@@ -201,12 +222,34 @@ def _check_same(folder: Path, found: DataManifest, wanted: DataManifest) -> None
         raise ValueError(f"{folder} was begun with {was}: use the same settings to go on, or another folder")
 
 
-def _players(config: RecordConfig) -> str:
-    return config.players or default_players(config.env)
+def players_of(config: RecordConfig) -> str:
+    """Return the mixture of players that records."""
+    return config.agent or config.players or default_players(config.env)
 
 
-def _frames(manifest: DataManifest) -> int:
+def frame_count(manifest: DataManifest) -> int:
+    """Return how many frames a data folder holds, over all splits."""
     return sum(split["frames"] for split in manifest["splits"].values())
+
+
+def _agents(config: RecordConfig) -> Path:
+    return Path(config.agent_folder) if config.agent_folder else Path(config.out) / "agents"
+
+
+def _train_agent(config: RecordConfig, folder: Path, manifest: DataManifest, console: Console) -> None:
+    """Train the agent if one plays and is not ready, on levels of the training split alone."""
+    if not is_trained(players_of(config)):
+        return
+    from worldlet.data.agents.player import AGENT_NAME
+    from worldlet.data.agents.ppo import AgentConfig, train_agent
+
+    game = f"{config.env} {json.dumps(config.options, sort_keys=True)}" if config.options else config.env
+    steps = max(config.episode_steps, AgentConfig.episode_frames)
+    agent = AgentConfig(game, manifest["fps"], SPLITS["train"], config.agent_steps, config.seed, episode_frames=steps)
+    train_agent(lambda: open_game(config.env, config.options), agent, _agents(config), console)
+    trained = hash_file(_agents(config) / AGENT_NAME).sha256
+    if manifest["recording"].setdefault("agent_sha256", trained) != trained:
+        raise ValueError(f"{folder} was begun by another agent than {_agents(config)} holds: use another folder")
 
 
 def _targets(config: RecordConfig) -> dict[str, int]:
@@ -240,7 +283,7 @@ def _record_shard(
     manifest: DataManifest,
     split: str,
     target: int,
-    samples: Iterator[_Sample],
+    samples: Iterator[Sample],
     progress: FrameProgress,
 ) -> None:
     """Write the next shard of a split and enter it into the manifest."""
@@ -261,11 +304,25 @@ def _record_shard(
     except BaseException:
         writer.discard()
         raise
+    enter_shard(folder, manifest, split, writer.path.name, file, frames, coverages)
+
+
+def enter_shard(
+    folder: Path,
+    manifest: DataManifest,
+    split: str,
+    name: str,
+    file: FileEntry,
+    frames: int,
+    coverages: Sequence[Mapping[str, Any]],
+) -> None:
+    """Enter a finished shard, of so many frames and with one coverage for each episode, and write the manifest."""
+    entry = manifest["splits"][split]
     entry["episodes"] += len(coverages)
     entry["frames"] += frames
     manifest["shards"].append(
         {
-            "file": writer.path.name,
+            "file": name,
             "split": split,
             "sha256": file.sha256,
             "bytes": file.bytes,
@@ -278,9 +335,10 @@ def _record_shard(
     write_manifest(folder, manifest)
 
 
-def _finish(config: RecordConfig, folder: Path, manifest: DataManifest) -> None:
+def finish(config: RecordConfig, folder: Path, manifest: DataManifest) -> None:
+    """Draw what the folder has seen and call it complete."""
     coverage = merge(shard["coverage"] for shard in manifest["shards"])
-    title = f"{config.env}: {_frames(manifest):,} frames by {_players(config)}, seed {config.seed}"
+    title = f"{config.env}: {frame_count(manifest):,} frames by {players_of(config)}, seed {config.seed}"
     write_atomic(folder / COVERAGE_NAME, draw_coverage(coverage, title))
     manifest["complete"] = True
     write_manifest(folder, manifest)
@@ -288,14 +346,14 @@ def _finish(config: RecordConfig, folder: Path, manifest: DataManifest) -> None:
 
 def _samples(
     config: RecordConfig, split: str, index: int, pool: ProcessPoolExecutor | None, workers: int
-) -> Iterator[_Sample]:
+) -> Iterator[Sample]:
     """Yield the episodes of a split in order from ``index`` on, without end, a few of them played ahead."""
     if pool is None:
         with closing(_Recorder(config)) as recorder:
             while True:
                 yield recorder.episode(split, index)
                 index += 1
-    ahead: deque[Future[_Sample]] = deque()
+    ahead: deque[Future[Sample]] = deque()
     try:
         while True:
             while len(ahead) < 2 * workers:
@@ -312,17 +370,17 @@ class _Recorder:
 
     def __init__(self, config: RecordConfig) -> None:
         self._config = config
-        self._players = _players(config)
+        self._players = players_of(config)
         self._game: gymnasium.Env[Any, Any] | None = None
 
-    def episode(self, split: str, index: int) -> _Sample:
+    def episode(self, split: str, index: int) -> Sample:
         """Play and encode a split's episode number ``index``."""
         seed = level_seed(self._config.seed, split, index)
         assert split_of(seed) == split
         key = f"{split}-{index:06d}"
         game = self._open()
         facts = describe_game(game)
-        policy = make_policy(self._players, game, facts.action_names)
+        policy = make_policy(self._players, game, facts.action_names, _agents(self._config))
         policy.reset(int(np.random.SeedSequence([self._config.seed, seed]).generate_state(1)[0]))
         frames, actions, infos = play_episode(game, policy, seed, self._config.episode_steps)
         meta = {
@@ -335,7 +393,7 @@ class _Recorder:
             "fps": facts.fps,
         }
         episode = make_episode(frames, actions, infos, meta)
-        return _Sample(key, encode_episode(episode), len(frames), episode_coverage(episode, infos[-1]))
+        return Sample(key, encode_episode(episode), len(frames), episode_coverage(episode, infos[-1]))
 
     def close(self) -> None:
         """Close the game that is open."""
@@ -355,7 +413,7 @@ _worker_recorder: _Recorder | None = None
 """The recorder of this worker process."""
 
 
-def _episode_in_worker(split: str, index: int) -> _Sample:
+def _episode_in_worker(split: str, index: int) -> Sample:
     assert _worker_recorder is not None
     return _worker_recorder.episode(split, index)
 

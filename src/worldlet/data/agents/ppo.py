@@ -39,7 +39,7 @@ class AgentConfig:
     """How to train: ``steps`` decisions in all, in ``envs`` games side by side of the level seeds ``levels``.
 
     ``repeat`` frames pass between decisions, 0 for what the game's ``fps`` suggests; a look is ``size`` pixels wide
-    and high; a game that never ends is begun anew after ``episode_frames``.
+    and high; a game that never ends is begun anew after ``episode_frames``. ``rate`` (Adam's) and ``batch`` are PPO's.
     """
 
     game: str
@@ -51,6 +51,8 @@ class AgentConfig:
     size: int = 84
     envs: int = 8
     episode_frames: int = 4000
+    rate: float = 2.5e-4
+    batch: int = 256
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -141,10 +143,10 @@ def _maker(
 def _learn(
     games: DummyVecEnv, config: AgentConfig, path: Path, found: AgentFacts | None, console: Console
 ) -> AgentFacts:
-    # The settings that stable-baselines3 publishes as tuned for Atari, at a constant rate so that training can go on.
+    # What stable-baselines3's zoo publishes as tuned for Atari, but for a constant rate, so that training can go on.
     model = PPO(
-        "CnnPolicy", games, n_steps=128, batch_size=256, n_epochs=4, learning_rate=2.5e-4, clip_range=0.1,
-        ent_coef=0.01, vf_coef=0.5, seed=config.seed, verbose=0,
+        "CnnPolicy", games, n_steps=128, batch_size=config.batch, n_epochs=4, learning_rate=config.rate,
+        clip_range=0.1, ent_coef=0.01, vf_coef=0.5, seed=config.seed, verbose=0,
     )  # fmt: skip
     assert isinstance(games.action_space, gymnasium.spaces.Discrete)
     actions = int(games.action_space.n)
