@@ -57,6 +57,7 @@ def play_episode(
     # Copies, because a game may draw every frame into the same buffer.
     frames, actions, infos = [np.array(frame)], [], [_snapshot(info)]
     for _ in range(steps):
+        policy.watch(frames[-1])
         action = policy.act(info)
         frame, _, terminated, truncated, info = env.step(action)
         if info.get("frame_missing"):
