@@ -12,7 +12,7 @@ import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypedDict, cast
+from typing import Any, BinaryIO, NotRequired, TypedDict, cast
 
 from worldlet.data.codec import decode_episode
 from worldlet.manifest import FileEntry, hash_file, suggestion, write_atomic
@@ -25,7 +25,10 @@ UNFINISHED = ".tmp"
 
 
 class ShardEntry(TypedDict):
-    """One finished shard: its file, what it holds, and the hash that a reader checks."""
+    """One finished shard: its file, what it holds, and the hash that a reader checks.
+
+    ``source`` names the recording that a shard holds, where a shard holds just one.
+    """
 
     file: str
     split: str
@@ -34,6 +37,7 @@ class ShardEntry(TypedDict):
     episodes: int
     frames: int
     coverage: dict[str, Any]
+    source: NotRequired[str]
 
 
 class SplitEntry(TypedDict):
