@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from worldlet.eval.gold import CONTEXT, Gold
 from worldlet.eval.reading import GameReader
 from worldlet.eval.real import Play, Playable
+from worldlet.eval.visual import Networks
 from worldlet.manifest import WorldManifest
 
 
@@ -87,7 +88,8 @@ class Bench:
     """One world on the bench.
 
     ``gold`` and ``reader`` are None for games that have none; ``world`` is the folder of the world where there is one;
-    ``tick(n)`` reports n more units of work done (a step of a dream, a frame encoded or read).
+    ``tick(n)`` reports n more units of work done (a step of a dream, a frame encoded or read); ``networks`` judge what
+    looks alike.
     """
 
     engine: Dreamer
@@ -97,6 +99,7 @@ class Bench:
     pictures: Path
     world: Path | None
     tick: Callable[[int], None]
+    networks: Networks = field(default_factory=Networks)
 
     @property
     def suite(self) -> Gold:

@@ -13,6 +13,7 @@ from worldlet.eval.bench import BATCH, Bench, figure
 from worldlet.eval.intervals import mean_figure, psnr_figure, rate_figure
 from worldlet.eval.real import Play
 from worldlet.eval.ssim import ssim
+from worldlet.eval.visual import ms_ssim, scales
 from worldlet.metrics import PooledError
 
 SHOWN = 6
@@ -39,6 +40,8 @@ def measure(bench: Bench) -> dict[str, Any]:
     still: list[tuple[int, int]] = []
     no_hero = patches = 0
     similarity: list[list[float]] = []
+    multiscale: list[list[float]] = []
+    perceived: list[list[float]] = []
     agreement = _Agreement(bench.world)
     shown: list[list[NDArray[np.uint8]]] = []
     for entry in bench.suite.plays[: bench.size.plays]:
@@ -54,6 +57,8 @@ def measure(bench: Bench) -> dict[str, Any]:
         for before_HWC, after_HWC in zip(frames_BHWC[::2], frames_BHWC[1::2], strict=True):
             copied[-1].add(before_HWC, after_HWC)
         similarity.append(ssim(seen_BHWC, frames_BHWC))
+        for values, judge in ((multiscale, ms_ssim), (perceived, bench.networks.perceptual)):
+            values.append(judge(seen_BHWC[::2], frames_BHWC[::2]))
         still_BN = _still_patches(frames_BHWC[::2], frames_BHWC[1::2], bench.engine.manifest.grid)
         still.append((int((still_BN & (tokens_BN[::2] != tokens_BN[1::2])).sum()), int(still_BN.sum())))
         patches += still_BN.size
@@ -68,6 +73,8 @@ def measure(bench: Bench) -> dict[str, Any]:
     return {
         "psnr_db": psnr_figure(whole),
         "ssim": mean_figure(similarity),
+        "ms_ssim": mean_figure(multiscale, scales=scales(*bench.engine.manifest.frame_size)),
+        bench.networks.perceptual_name: mean_figure(perceived),
         "hero_psnr_db": psnr_figure(hero, without_hero=no_hero),
         "false_change": rate_figure(still, patches=patches),
         "copy_psnr_db": psnr_figure(copied),

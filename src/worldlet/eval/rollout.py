@@ -12,6 +12,7 @@ from worldlet.eval import pictures
 from worldlet.eval.bench import Bench
 from worldlet.eval.gold import CONTEXT, GoldPlay
 from worldlet.eval.intervals import psnr_figure
+from worldlet.eval.likeness import Likeness
 from worldlet.eval.real import Play, RealSession, idle_action
 from worldlet.metrics import PooledError
 
@@ -28,6 +29,8 @@ REACH = 8
 ANSWERS = ("dream", "copy", "ignored", "shuffled", "forced", "ceiling")
 """Who answers: the dream on its own; the last real frame repeated; the real game where no action, or another play's
 actions, are done; the dream that is shown every real frame but the next; and the real frames through the tokenizer."""
+LOOKED_AT = ("dream", "copy", "ceiling")
+"""Those of them whose pictures are judged by structure and perception too."""
 
 
 def work(bench: Bench) -> int:
@@ -40,12 +43,14 @@ def measure(bench: Bench) -> dict[str, Any]:
 
     ``hero_psnr_db``: over the real hero mask, where the past determines the hero (see `determined`).
     ``known_psnr_db``: over the columns that had been seen at the start; ``new_psnr_db``: over all others.
-    The same measures for who else could answer (`ANSWERS`) have that word before their names.
+    The same measures for who else could answer (`ANSWERS`) have that word before their names. ``ssim``, ``ms_ssim``,
+    ``gmsd`` (or ``lpips``) likewise, ``temporal_gmsd`` and the distance of clips: see `eval.visual`.
     Units of intervals: starts.
     """
     entries = _entries(bench)
     horizons = [horizon for horizon in (*HORIZONS, *LONG_HORIZONS) if horizon <= max(map(_length, entries), default=1)]
     scores = {name: {horizon: _Scores() for horizon in horizons} for name in ANSWERS}
+    likeness = Likeness(bench.networks, horizons)
     films: list[list[NDArray[np.uint8]]] = []
     for seed, entry in enumerate(entries):
         real, start, length = bench.suite.replay(entry), entry.start, _length(entry)
@@ -61,6 +66,12 @@ def measure(bench: Bench) -> dict[str, Any]:
         for name, frames in answers.items():
             for horizon, frame_HWC in frames.items():
                 scores[name][horizon].add(frame_HWC, real, start, horizon, bool(known_T[horizon]))
+        truth_BHWC = np.stack([real.frames_THWC[start + horizon] for horizon in asked])
+        for name in LOOKED_AT:
+            seen_BHWC = np.stack(list(answers[name].values()))
+            likeness.add("" if name == "dream" else f"{name}_", seen_BHWC, truth_BHWC, asked)
+        run_THWC = real.frames_THWC[start : start + 1 + length]
+        likeness.add_run(np.stack(dreamed), run_THWC[1:], run_THWC[0])
         if seed < SHOWN:
             shown = (1, 2, *HORIZONS[1:])
             films += [[real.frames_THWC[start + t] for t in shown], [dreamed[t - 1] for t in shown]]
@@ -71,6 +82,7 @@ def measure(bench: Bench) -> dict[str, Any]:
         for measured in _Scores.NAMES:
             key = measured if name == "dream" else f"{name}_{measured}"
             figures[key] = {str(horizon): score.figure(measured) for horizon, score in by_horizon.items()}
+    figures |= likeness.figures(f"{len(entries)} gold rollouts of {bench.suite.env_id}")
     _draw(bench, figures, horizons)
     return figures
 

@@ -7,17 +7,23 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from worldlet.eval.bench import Bench, Dream, figure
 from worldlet.eval.gold import CONTEXT
+from worldlet.eval.intervals import rate_figure
 
 WARM_UP = 20
 EARLY, AROUND = 100, 40
 """A long session's step time is the median over 2 * 40 steps around frame 100 and around its last frames."""
 START_UPS = 3
+BLOCK = 10
+"""Steps drawn together for the interval of the frame rate: neighbours in time are alike."""
 _FIRST_FRAME = "import sys, worldlet; worldlet.load(sys.argv[1]).open(seed=0).step(0)"
+_PEAK_MEMORY = "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+"""Unix only; kilobytes, but bytes on macOS."""
 
 
 def work(bench: Bench) -> int:
@@ -28,18 +34,21 @@ def work(bench: Bench) -> int:
 def measure(bench: Bench) -> dict[str, Any]:
     """Time single steps of one session, and the start-up of a fresh process; none of it is the same twice.
 
-    ``memory_growth_mb``: resident memory between frame 100 and the last frame of the long session.
+    ``peak_memory_mb``: of a fresh process that plays. ``memory_growth_mb``: resident memory between frame 100 and the
+    last frame of the long session.
     """
     session = _session(bench)
     _time_steps(bench, session, WARM_UP)
     seconds = _time_steps(bench, session, bench.size.speed_frames)
+    blocks = [(len(block), sum(block)) for block in (seconds[i : i + BLOCK] for i in range(0, len(seconds), BLOCK))]
     figures = {
-        "fps": figure(len(seconds) / sum(seconds), len(seconds)),
+        "fps": rate_figure(blocks, len(seconds)),
         "p95_ms": figure(1000 * sorted(seconds)[int(0.95 * (len(seconds) - 1))], len(seconds)),
     }
     if bench.world is not None:
         starts = [_start_up_seconds(bench.world) for _ in range(START_UPS)]
-        figures["start_up_s"] = figure(statistics.median(starts), len(starts))
+        figures["start_up_s"] = figure(statistics.median(starts), len(starts), fastest=min(starts), slowest=max(starts))
+        figures["peak_memory_mb"] = figure(_peak_memory_mb(bench.world), 1)
     if bench.size.long_session:
         figures |= _long_session(bench)
     return figures
@@ -82,6 +91,16 @@ def _start_up_seconds(world: Path) -> float:
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", _FIRST_FRAME, str(world)], check=True, env=environment)
     return time.perf_counter() - began
+
+
+def _peak_memory_mb(world: Path) -> float | None:
+    """Return the most resident memory, in MB, of a process that loads the world and dreams one frame."""
+    if find_spec("resource") is None:
+        return None
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _FIRST_FRAME + _PEAK_MEMORY, str(world)]
+    done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    return int(done.stdout.split()[-1]) * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def _resident_mb() -> float | None:

@@ -22,6 +22,7 @@ from worldlet.eval import (
     drift,
     game,
     intervals,
+    milestones,
     reconstruction,
     rollout,
     snapshot,
@@ -32,6 +33,7 @@ from worldlet.eval.card import FORMAT, PAGE_NAME, write_card
 from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
 from worldlet.eval.reading import GameReader, reader_for
 from worldlet.eval.real import RealSession
+from worldlet.eval.visual import Networks, find_networks
 from worldlet.manifest import CARD_NAMES, WorldManifest, write_atomic
 
 
@@ -51,6 +53,8 @@ class EvalConfig:
     """where they run"""
     attach: bool = False
     """put card.json and card.md into the world's own folder as well"""
+    fvd_network: Path | None = None
+    """TorchScript file of the I3D network that FVD is defined by, for those who have it"""
 
 
 class Part(NamedTuple):
@@ -87,10 +91,12 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     Path(config.out).mkdir(parents=True, exist_ok=True)
     size = QUICK if config.quick else FULL
     options = " --quick" if config.quick else ""
+    networks = find_networks(config.fvd_network)
+    options += "" if config.fvd_network is None else f" --fvd-network {config.fvd_network}"
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
     options += "" if config.device == "auto" else f" --device {config.device}"
     command = f"worldlet eval {config.world} --out {config.out}{options}"
-    card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command)
+    card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command, networks)
     if config.attach:
         for name in CARD_NAMES:
             write_atomic(engine.folder / name, (Path(config.out) / name).read_bytes())
@@ -106,12 +112,13 @@ def measure_world(
     out: Path,
     world: Path | None,
     command: str,
+    networks: Networks | None = None,
 ) -> dict[str, Any]:
     """Measure whatever is given as an engine; `evaluate` and the tests both come here."""
     began = time.time()
     misfit = _misfit(engine.manifest, gold)
     gold = None if misfit else gold
-    bench = Bench(engine, gold, reader, size, out / "pictures", world, lambda n: None)
+    bench = Bench(engine, gold, reader, size, out / "pictures", world, lambda n: None, networks or Networks())
     judged, not_judged = _sort_parts(bench, misfit)
     parts = out / "parts"
     key = _key(bench)
@@ -126,6 +133,7 @@ def measure_world(
         "not_judged": not_judged,
         "run": {"command": command, "seconds": round(time.time() - began, 1), **_surroundings()},
     }
+    card["milestones"] = milestones.judge(card)
     write_card(card, out)
     for path in parts.glob("*.json"):
         path.unlink()
@@ -179,7 +187,8 @@ def _key(bench: Bench) -> str:
         for path in sorted(Path(str(resources.files(package))).rglob("*.py")):
             code.update(path.read_bytes())
     suite = bench.gold.sha256 if bench.gold else ""
-    parts = [bench.engine.manifest.identity, suite, json.dumps(asdict(bench.size)), code.hexdigest()]
+    networks = " ".join(bench.networks.names)
+    parts = [bench.engine.manifest.identity, suite, networks, json.dumps(asdict(bench.size)), code.hexdigest()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -217,6 +226,10 @@ def _world(engine: Dreamer) -> dict[str, Any]:
         "parameters": asdict(manifest.parameters),
         "training": manifest.config.get("training", {}),
         "licence": manifest.licence,
+        "fps": manifest.fps,
+        "frame_size": list(manifest.frame_size),
+        "compression_ratio": milestones.compression_ratio(manifest.frame_size, manifest.grid, manifest.codebook_size),
+        "bytes": sum(entry.bytes for entry in manifest.files.values()),
     }
 
 
