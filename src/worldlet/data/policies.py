@@ -13,6 +13,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from worldlet.data.paddle import GAME as PADDLE_GAME
+from worldlet.data.paddle import Paddle
 from worldlet.manifest import suggestion
 
 RUNNER_GAME = "worldlet/Platformer-v0"
@@ -149,8 +151,8 @@ class Mixture:
 
 
 def default_players(env_id: str) -> str:
-    """Return the mixture that suits a game: the runner where it can play, sticky-random everywhere."""
-    return "runner:0.6,sticky:0.4" if env_id == RUNNER_GAME else "sticky:1"
+    """Return the mixture that suits a game: a scripted player where there is one, sticky-random everywhere."""
+    return {RUNNER_GAME: "runner:0.6,sticky:0.4", PADDLE_GAME: "paddle:0.8,sticky:0.2"}.get(env_id, "sticky:1")
 
 
 def parse_players(players: str) -> dict[str, float]:
@@ -210,6 +212,10 @@ def _runner(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: P
     return Runner(env)
 
 
+def _paddle(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path | None) -> Policy:
+    return Paddle(action_names)
+
+
 def _ppo(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path | None) -> Policy:
     from worldlet.data.agents.player import AgentPlayer
 
@@ -218,4 +224,4 @@ def _ppo(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path
     return AgentPlayer(agents, len(action_names))
 
 
-_MAKERS = {"runner": _runner, "sticky": _sticky, "random": _random, TRAINED: _ppo}
+_MAKERS = {"runner": _runner, "paddle": _paddle, "sticky": _sticky, "random": _random, TRAINED: _ppo}
