@@ -52,8 +52,11 @@ def parse_config(
     arguments: list[str],
     presets: Presets | None = None,
     either: Collection[str] = (),
+    positional: bool = True,
 ) -> Config:
     """Build ``config_class`` from the arguments of a verb: its first field is positional, every other one an option.
+
+    Without ``positional``, the first field is an option too.
 
     A field of a nested dataclass is written with a dot (``--tokenizer.codebook_size 512``), a bool is a pair of
     switches (``--resume``, ``--no-resume``), and ``--config FILE.yaml``, or the name of one of the ``presets``, sets
@@ -67,7 +70,7 @@ def parse_config(
     if presets:
         names = f"settings that come with worldlet: {', '.join(presets.names)}"
         files.add_argument(f"--{presets.word}", dest="preset", metavar="NAME", help=names)
-    first = dataclasses.fields(config_class)[0].name
+    first = dataclasses.fields(config_class)[0].name if positional else None
     titles: dict[str, argparse._ArgumentGroup] = {}
     for setting in _settings(config_class):
         title = setting.name.rpartition(".")[0]
