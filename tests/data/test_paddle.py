@@ -54,5 +54,5 @@ def test_the_same_seed_plays_the_same_and_whims_occur():
 
 def test_other_games_are_refused():
     assert default_players("ALE/Breakout-v5") == "paddle:0.8,sticky:0.2"
-    with pytest.raises(ValueError, match="Breakout alone"):
+    with pytest.raises(ValueError, match="Breakout-v5 alone"):
         Paddle(("noop", "jump"))
