@@ -123,6 +123,14 @@ def _record(arguments: list[str]) -> None:
     print(f"{done.folder}: {done.frames} frames in {done.episodes} episodes, {done.bytes / 1e6:.1f} MB")
 
 
+def _capture(arguments: list[str]) -> None:
+    from worldlet.data.capture.run import CaptureConfig, capture
+
+    done = capture(parse_config(_parser("capture"), CaptureConfig, arguments, positional=False))
+    steady = f"{done.frames_per_second:.1f} frames/s, {done.late} late, {done.lost} lost"
+    print(f"{done.folder}: {done.frames} frames in {done.episodes} episodes, {done.bytes / 1e6:.1f} MB; {steady}")
+
+
 def _train(arguments: list[str]) -> None:
     from worldlet.recipes import find_recipe, recipes
     from worldlet.recipes.complete import complete
@@ -221,6 +229,12 @@ VERBS = {
         "let scripted players play a game and record it",
         "worldlet/Platformer-v0 --frames 200000 --out data/platformer",
         _record,
+    ),
+    "capture": Verb(
+        "--window TITLE --out DATA",
+        "record a desktop game, or with --url a web game, while you play it",
+        "--window SuperTux --out data/tux",
+        _capture,
     ),
     "train": Verb(
         "DATA --out RUN",
