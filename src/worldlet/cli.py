@@ -158,6 +158,17 @@ def _eval(arguments: list[str]) -> None:
     evaluate(parse_config(_parser("eval"), EvalConfig, arguments))
 
 
+def _compare(arguments: list[str]) -> None:
+    parser = _parser("compare")
+    parser.add_argument("first", help="shipped name, world folder, RUN, or where its card.json lies")
+    parser.add_argument("second", help="what to set beside it")
+    parser.add_argument("--out", type=Path, default=Path("compare"), help="folder for the page (default: compare)")
+    options = parser.parse_args(arguments)
+    from worldlet.eval.compare import CompareConfig, compare
+
+    print(f"comparison: {compare(CompareConfig(options.first, options.second, options.out))}")
+
+
 def _play(arguments: list[str]) -> None:
     parser = _parser("play")
     parser.add_argument(
@@ -253,6 +264,12 @@ VERBS = {
         "measure a world against the real game: card.json and pictures",
         "platformer --quick --out card",
         _eval,
+    ),
+    "compare": Verb(
+        "A B",
+        "set the cards of two worlds side by side: one page",
+        "platformer worlds/platformer --out compare",
+        _compare,
     ),
     "play": Verb(
         "[WORLD]",

@@ -17,23 +17,22 @@ class Rival(NamedTuple):
     unit: str = ""
 
 
-COPY = "the last real frame, repeated"
-IGNORED = "the real game with no action done"
-SHUFFLED = "the real game under another play's actions"
+COPY, IGNORED, SHUFFLED = "copied frame", "ignored actions", "shuffled actions"
+VERDICTS = ("beaten", "unclear", "not beaten")
 RIVALS = (
-    Rival("reconstruction PSNR", "reconstruction.psnr_db", "the frame before", "reconstruction.copy_psnr_db", "dB"),
+    Rival("reconstruction PSNR", "reconstruction.psnr_db", COPY, "reconstruction.copy_psnr_db", "dB"),
     *(
         Rival(
-            f"{what} PSNR after {horizon} frames", f"rollout.{key}.{horizon}",
+            f"{what} PSNR after {horizon} frame{'s' * (horizon > 1)}", f"rollout.{key}.{horizon}",
             name, f"rollout.{prefix}_{key}.{horizon}", "dB",
         )
         for what, key in (("frame", "psnr_db"), ("in view before", "known_psnr_db"), ("hero", "hero_psnr_db"))
         for horizon in (1, 10, 60)
         for name, prefix in ((COPY, "copy"), (IGNORED, "ignored"), (SHUFFLED, "shuffled"))
     ),
-    Rival("action accuracy", "control.accuracy", "shuffled actions", "control.shuffled_accuracy"),
-    Rival("action accuracy", "control.accuracy", "ignored actions", "control.ignored_accuracy"),
-    Rival("survived", "drift.survived", "a picture that stands still", "drift.copy_survived"),
+    Rival("action accuracy", "control.accuracy", SHUFFLED, "control.shuffled_accuracy"),
+    Rival("action accuracy", "control.accuracy", IGNORED, "control.ignored_accuracy"),
+    Rival("survived", "drift.survived", COPY, "drift.copy_survived"),
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from worldlet.manifest import write_atomic
 
 FORMAT = 1
 PAGE_NAME = "card.html"
+WARNING = "This world does not beat the trivial answers:"
 
 
 def write_card(card: dict[str, Any], folder: Path) -> None:
@@ -51,7 +52,7 @@ def markdown(card: dict[str, Any], folder: Path) -> str:
     lines = [f"# Card of {card['world']['title']}", "", introduction(card), ""]
     lost = baselines.warnings(card.get("baselines", []))
     if lost:
-        lines += ["**This world does not beat the trivial answers:**", "", *(f"- {line}" for line in lost), ""]
+        lines += [f"**{WARNING}**", "", *(f"- {line}" for line in lost), ""]
     for table in tables(card):
         lines += table.markdown()
     shown = [f"![{path.stem.replace('_', ' ')}](pictures/{path.name})" for path in picture_files(folder)]
@@ -69,9 +70,10 @@ def html(card: dict[str, Any], folder: Path) -> str:
         introduction=introduction(card),
         warnings=baselines.warnings(card.get("baselines", [])),
         tables=tables(card),
-        pictures=picture_files(folder),
+        pictures=[(path.stem.replace("_", " "), path) for path in picture_files(folder)],
         command=card["run"]["command"],
         facts=facts(card),
+        warning=WARNING,
     )
 
 

@@ -34,11 +34,13 @@ def measure(bench: Bench) -> dict[str, Any]:
     The classes are the real game's own outcomes. A dream is right where it gives the same outcome; a hero that cannot
     be found is wrong. ``excluded`` counts starts in which all actions come to the same. ``shuffled_accuracy`` is
     exact: the mean over every other action that the dream could have been given instead; ``ignored_accuracy``: the
-    dream is given no action, whatever the real game is given. Units of intervals: starts.
+    dream is given no action, whatever the real game is given; ``real_accuracy``: the real game in the dream's place, in
+    which only a hero that the reader does not find is wrong. Units of intervals: starts.
     """
     names = bench.engine.manifest.action_names
     idle = idle_action(names)
     right: list[list[float]] = []
+    real_right: list[list[float]] = []
     ignored: list[list[float]] = []
     shuffled: list[list[float]] = []
     chance: list[float] = []
@@ -59,12 +61,13 @@ def measure(bench: Bench) -> dict[str, Any]:
         bench.tick(CONTEXT)
         done = outcomes(bench.eyes, dream, play.frames_THWC[entry.start], len(names))
         bench.tick(HOLD * len(names))
-        for units in (right, ignored, shuffled):
+        for units in (right, real_right, ignored, shuffled):
             units.append([])
         for a, name in enumerate(names):
             others = [b for b in range(len(names)) if b != a]
             by_action[name].append(_same(wanted[a], done[a]))
             right[-1].append(by_action[name][-1])
+            real_right[-1].append(_same(wanted[a], wanted[a]))
             ignored[-1].append(_same(wanted[a], done[idle]))
             shuffled[-1].append(float(np.mean([_same(wanted[a], done[b]) for b in others])))
             chance.append(float(np.mean([_same(wanted[a], wanted[b]) for b in others])))
@@ -77,6 +80,7 @@ def measure(bench: Bench) -> dict[str, Any]:
             lost=sum(count for (_, got), count in confusion.items() if got == LOST),
         ),
         "shuffled_accuracy": mean_figure(shuffled, real_game=float(np.mean(chance)) if chance else None),
+        "real_accuracy": mean_figure(real_right),
         "ignored_accuracy": mean_figure(ignored, action=names[idle]),
         "excluded": figure(excluded, len(bench.suite.control[: bench.size.control])),
         "confusion": sorted([wanted, done, count] for (wanted, done), count in confusion.items()),

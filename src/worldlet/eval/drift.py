@@ -39,6 +39,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     a picture that stands still covers, by the same code. Units of intervals: runs.
     """
     shares: list[list[float]] = []
+    real_shares: list[list[float]] = []
     copied: list[list[float]] = []
     distances: list[list[int]] = []
     dreamed_terrain: list[TerrainCount] = []
@@ -61,6 +62,7 @@ def measure(bench: Bench) -> dict[str, Any]:
             continue
         shares.append([min(1.0, covered[0] / covered[1])])
         frozen = run(replace(bench, tick=lambda n: None), FrozenPicture(play.frames_THWC[entry.start]), seed)
+        real_shares.append([min(1.0, distance / covered[1]) for distance in covered[1:]])
         copied.append([min(1.0, frozen.distance(play.theme) / covered[1])])
     terrain = {name: _compare(name, dreamed_terrain, real_terrain) for name in FEATURES}
     pairs = {name: (ratio["dreamed"], ratio["real"]) for name, ratio in terrain.items()}
@@ -71,6 +73,7 @@ def measure(bench: Bench) -> dict[str, Any]:
             shares, frames=bench.size.drift_frames, worst=min((share for share, in shares), default=None),
             runs=[round(share, 4) for share, in shares], pixels=distances, real_stood_still=standing,
         ),
+        "real_survived": mean_figure(real_shares),
         "copy_survived": mean_figure(copied),
         "terrain": terrain,
     }  # fmt: skip

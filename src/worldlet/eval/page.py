@@ -31,6 +31,8 @@ th, td { padding: .38rem .7rem .38rem 0; vertical-align: top; }
 td { border-bottom: 1px solid var(--line); }
 tbody tr:hover { background: var(--band); }
 .number { white-space: nowrap; }
+small { display: block; color: var(--dim); font-size: .78em; }
+td:first-child { min-width: 15rem; }
 .badge { display: inline-block; padding: 0 .55em; border-radius: 1em; font-size: .85em; font-weight: 600;
   border: 1px solid currentColor; white-space: nowrap; }
 .good { color: var(--good); } .fair { color: var(--fair); } .bad { color: var(--bad); } .dim { color: var(--dim); }
@@ -51,19 +53,24 @@ def page(
     introduction: str,
     warnings: Sequence[str],
     tables: Sequence[Table],
-    pictures: Sequence[Path],
+    pictures: Sequence[tuple[str, Path]],
     command: str,
     facts: Sequence[tuple[str, str]],
+    warning: str = "",
 ) -> str:
-    """Return the page; ``pictures`` are PNG and GIF files, captioned by their names, ``facts`` names and texts."""
+    """Return the page; ``pictures`` are captions and PNG or GIF files, ``facts`` names and texts.
+
+    ``warning`` stands above the list of ``warnings``, where there are any.
+    """
     body = [f"<h1>{escape(title)}</h1>", f'<p class="lead">{inline(introduction)}</p>']
     if warnings:
         lines = "".join(f"<li>{inline(line)}</li>" for line in warnings)
-        told = "<p><b>This world does not beat the trivial answers:</b></p>"
+        told = f"<p><b>{inline(warning)}</b></p>"
         body.append(f'<div class="warning">{told}<ul>{lines}</ul></div>')
     body += [table.html() for table in tables]
     if pictures:
-        body.append(f'<section><h2>Pictures</h2><div class="gallery">{"".join(map(_figure, pictures))}</div></section>')
+        shown = "".join(_figure(caption, path) for caption, path in pictures)
+        body.append(f'<section><h2>Pictures</h2><div class="gallery">{shown}</div></section>')
     body += ["<section><h2>Run</h2>", f"<pre>{escape(command)}</pre>", "<dl>"]
     body += [f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts]
     body.append("</dl></section>")
@@ -73,8 +80,7 @@ def page(
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{inner}\n</body></html>\n'
 
 
-def _figure(path: Path) -> str:
-    name = path.stem.replace("_", " ")
+def _figure(name: str, path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     image = f'<img alt="{escape(name)}" src="data:{KINDS[path.suffix]};base64,{data}">'
     return f"<figure><figcaption>{escape(name)}</figcaption>{image}</figure>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from worldlet.eval.baselines import COPY, IGNORED, SHUFFLED, VERDICTS
 from worldlet.eval.goals import WANTED, find, goal_text, verdict
 from worldlet.eval.tables import Table, bounds, emphasis, number
 
@@ -22,11 +23,24 @@ MEASURES = {
     "new_psnr_db": "PSNR by dreamed frames (dB): what is new, where a dream may differ and be right",
     "hero_psnr_db": "PSNR by dreamed frames (dB): the hero, while the past determines him",
 }
+LIKENESS = {
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "lpips": "LPIPS (less is better)",
+    "gmsd": "GMSD (less is better; no LPIPS weights here)",
+}
+CLIPS = {
+    "temporal_lpips": "temporal LPIPS (less is better)",
+    "temporal_gmsd": "temporal GMSD (less is better; no LPIPS weights here)",
+    "fvd": "FVD (less is better)",
+    "frechet_random_3d": "Fréchet distance of random 3D features (less is better; not FVD: no weights here)",
+}
 
 
 def tables(card: dict[str, Any]) -> list[Table]:
     """Return every table of a card in order; tables of parts that were not measured have no rows."""
-    return [goals(card), baselines(card), milestones(card), *horizons(card), terrain(card), game(card), unjudged(card)]
+    by_frames = [*horizons(card), likeness(card), clips(card)]
+    return [goals(card), baselines(card), milestones(card), *by_frames, terrain(card), game(card), unjudged(card)]
 
 
 def goals(card: dict[str, Any]) -> Table:
@@ -52,17 +66,23 @@ def goals(card: dict[str, Any]) -> Table:
 
 def baselines(card: dict[str, Any]) -> Table:
     """Return the trivial answers beside the figures that have to beat them."""
-    rows = tuple(
-        (
-            pair["what"], number(pair["value"], 2, pair["unit"]), bounds(find(card, pair["path"])),
-            number(pair["baseline_value"], 2, pair["unit"]), bounds(find(card, pair["baseline_path"])),
-            pair["baseline"], emphasis(pair["verdict"]),
-        )
-        for pair in card.get("baselines", [])
-    )  # fmt: skip
-    head = ("what", "dream", "95 % interval", "baseline", "95 % interval", "whose", "verdict")
-    note = "Unclear: better, but the intervals meet. The real game, played by the same code, scores 100 dB and 1.00."
-    return Table("Beside trivial answers", head, rows, note)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for pair in card.get("baselines", []):
+        groups.setdefault(pair["what"], []).append(pair)
+    rows = []
+    for what, pairs in groups.items():
+        rivals = {pair["baseline"]: _with_interval(find(card, pair["baseline_path"])) for pair in pairs}
+        cells = [rivals.get(name, "-") for name in (COPY, IGNORED, SHUFFLED)]
+        worst = max((pair["verdict"] for pair in pairs), key=VERDICTS.index)
+        path = pairs[0]["path"]
+        rows.append((what, _with_interval(find(card, path)), *cells, _ceiling(card, path), emphasis(worst)))
+    head = ("what", "dream", COPY, IGNORED, SHUFFLED, "real game", "verdict")
+    note = (
+        "Who copies repeats the last real frame. Who ignores actions is the real game with none done, who shuffles "
+        "them the real game under another play's (for control: the dream itself, so treated). The real game is scored "
+        "by the same code, its pictures through the world's tokenizer. Unclear: better than all, but intervals meet."
+    )
+    return Table("Beside trivial answers", head, tuple(rows), note)
 
 
 def milestones(card: dict[str, Any]) -> Table:
@@ -95,6 +115,35 @@ def horizons(card: dict[str, Any]) -> list[Table]:
         head = ("who answers", *at)
         found.append(Table(title, head, tuple(rows), "In brackets: the 95 % interval, and n."))
     return found
+
+
+def likeness(card: dict[str, Any]) -> Table:
+    """Return how alike dreamed and real frames look, by structure and by a perceptual distance."""
+    rollout = card.get("rollout", {})
+    at = list(rollout.get("ssim", {}))
+    rows = tuple(
+        (f"{title}: {WHOSE[prefix]}", *(_with_interval(figures.get(horizon), 3) for horizon in at))
+        for name, title in LIKENESS.items()
+        for prefix in WHOSE
+        for figures in (rollout.get(prefix + name),)
+        if figures
+    )
+    return Table("Likeness by dreamed frames", ("measure and who answers", *at), rows)
+
+
+def clips(card: dict[str, Any]) -> Table:
+    """Return how alike motion and clips look."""
+    rollout = card.get("rollout", {})
+    rows = []
+    for name, title in CLIPS.items():
+        figure = rollout.get(name)
+        if figure:
+            words = (f"{key.replace('_', ' ')} {_text(value)}" for key, value in figure.items() if key not in _SHAPE)
+            rows.append((title, number(figure["value"], 3), bounds(figure, 3), f"{figure['n']:,}", ", ".join(words)))
+    return Table("Motion and clips", ("what", "value", "95 % interval", "n", "of what"), tuple(rows))
+
+
+_SHAPE = ("value", "n", "interval", "units")
 
 
 def terrain(card: dict[str, Any]) -> Table:
@@ -133,12 +182,19 @@ def facts(card: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _with_interval(figure: dict[str, Any] | None) -> str:
+def _ceiling(card: dict[str, Any], path: str) -> str:
+    """Return what the real game scores in the place of a dream."""
+    part, _, rest = path.partition(".")
+    prefix = "ceiling" if part == "rollout" else "real"
+    return _with_interval(find(card, f"{part}.{prefix}_{rest}"))
+
+
+def _with_interval(figure: dict[str, Any] | None, digits: int = 2) -> str:
     if not figure or figure["value"] is None:
         return "-"
     between = figure.get("interval")
-    span = f"{between[0]:.1f} to {between[1]:.1f}, " if between else ""
-    return f"{figure['value']:.2f} ({span}n {figure['n']})"
+    span = f"{bounds(figure, digits)}, " if between else ""
+    return f"{figure['value']:.{digits}f} ({span}n {figure['n']:,})"
 
 
 def _text(value: Any) -> str:

@@ -74,5 +74,7 @@ def _cell(cell: str) -> str:
     tone = _WORDS.get(cell.strip("*"))
     if tone:
         return f'<td><span class="badge {tone}">{inline(cell.strip("*"))}</span></td>'
-    numeric = bool(re.fullmatch(r"[-≥≤<> ]*[\d,.%]*( ?(dB|FPS|ms|s|MB|bytes|frames|x|%))?", cell))
+    if spread := re.fullmatch(r"([-\d,.]+) \((.+)\)", cell):
+        return f'<td class="number">{inline(spread[1])}<small>{inline(spread[2])}</small></td>'
+    numeric = bool(re.fullmatch(r"[-≥≤<> ]*[-\d,.%]*( to [-\d,.]+)?( ?(dB|FPS|ms|s|MB|bytes|%))?", cell))
     return f'<td class="number">{inline(cell)}</td>' if numeric else f"<td>{inline(cell)}</td>"
