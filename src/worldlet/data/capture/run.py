@@ -97,7 +97,9 @@ class _Session:
         self.counts.latency_ms = round(1000 * (self._shift + self._step / 2), 1)
         self._book = ActionBook(learned, learning=not config.keys)
         self._log = KeyLog()
-        self._player = DemoPlayer(config.demo, self._book, config.fps, config.seed) if config.demo else None
+        # A capture that is gone on with presses other keys than before.
+        seed = int(np.random.SeedSequence([config.seed, self.counts.grabs]).generate_state(1)[0])
+        self._player = DemoPlayer(config.demo, self._book, config.fps, seed) if config.demo else None
         self._take = _Take(self.folder.next_split())
         self._guard = 0
         self.rate = 0.0
