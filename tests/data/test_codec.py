@@ -1,11 +1,23 @@
 """Episodes as bytes: nothing is lost, whatever their size, and the same episode gives the same bytes."""
 
+import lzma
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldlet.data.codec import decode_episode, decode_frames, encode_episode, pack_masks, unpack_masks
+from worldlet.data.codec import (
+    FRAME_MEMBERS,
+    choose_encoding,
+    decode_episode,
+    decode_frames,
+    encode_episode,
+    pack_frames,
+    pack_masks,
+    unpack_frames,
+    unpack_masks,
+)
 from worldlet.records import Episode
 
 
@@ -21,11 +33,13 @@ def noise_episode(height, width, length, seed):
     return Episode(frames, rng.integers(0, 5, length), facts, {"fps": 30, "caption": "höhle", "events": {"jump": [1]}})
 
 
+@pytest.mark.parametrize("encoding", sorted(FRAME_MEMBERS))
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.integers(1, 37), st.integers(1, 37), st.integers(0, 40), st.integers(0, 9))
-def test_round_trip_is_bit_exact(height, width, length, seed):
+def test_round_trip_is_bit_exact(encoding, height, width, length, seed):
     episode = noise_episode(height, width, length, seed)
-    members = encode_episode(episode)
+    members = encode_episode(episode, encoding)
+    assert FRAME_MEMBERS[encoding] in members and len(members) == 4
     again = decode_episode(members)
     np.testing.assert_array_equal(again.frames_THWC, episode.frames_THWC)
     np.testing.assert_array_equal(again.actions_T, episode.actions_T)
@@ -34,7 +48,7 @@ def test_round_trip_is_bit_exact(height, width, length, seed):
     for name, rows in episode.facts.items():
         np.testing.assert_array_equal(again.facts[name], rows)
         assert again.facts[name].dtype == rows.dtype
-    assert encode_episode(episode) == members
+    assert encode_episode(episode, encoding) == members
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -46,8 +60,57 @@ def test_masks_survive_packing(length, height, width, seed):
     np.testing.assert_array_equal(unpack_masks(bits, (height, width)), masks)
 
 
+def drawn_frames():
+    """A strip of tiles that scrolls back and forth: nothing new, but nothing where it was a frame ago."""
+    level = np.random.default_rng(0).integers(0, 256, (32, 120, 3), dtype=np.uint8)
+    return np.stack([np.ascontiguousarray(level[:, at : at + 48]) for at in [*range(0, 60, 3), *range(60, 0, -3)]])
+
+
+def filmed_frames():
+    """The same strip out of focus, with noise that never repeats."""
+    smooth = drawn_frames().astype(np.float64)
+    for axis in (1, 2):
+        smooth = sum(np.roll(smooth, shift, axis) for shift in range(-3, 4)) / 7
+    noise = np.random.default_rng(1).normal(0, 1, smooth.shape)
+    return np.clip(smooth + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("frames, encoding", [(drawn_frames(), "xz"), (filmed_frames(), "h264")])
+def test_the_smaller_encoding_is_chosen(frames, encoding):
+    assert choose_encoding(frames) == encoding
+    episode = Episode(frames, np.zeros(len(frames) - 1, np.int64))
+    sizes = {kind: len(encode_episode(episode, kind)[member]) for kind, member in FRAME_MEMBERS.items()}
+    assert min(sizes, key=lambda kind: sizes[kind]) == encoding
+    assert encode_episode(episode) == encode_episode(episode, encoding)
+    np.testing.assert_array_equal(decode_episode(encode_episode(episode)).frames_THWC, frames)
+
+
+def test_any_tool_reads_what_is_packed(tmp_path):
+    frames = drawn_frames()
+    (tmp_path / "frames.npy.xz").write_bytes(pack_frames(frames))
+    with lzma.open(tmp_path / "frames.npy.xz") as unpacked:
+        np.testing.assert_array_equal(np.load(unpacked), frames)
+
+
+def test_what_cannot_be_unpacked_is_refused(tmp_path):
+    packed = pack_frames(drawn_frames())
+    for broken in (b"", b"no xz", packed[:-30], packed[:200] + b"\0" * 40 + packed[240:]):
+        with pytest.raises(ValueError, match="cannot be unpacked"):
+            unpack_frames(broken)
+    np.save(tmp_path / "evil.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "floats.npy", np.zeros((2, 4, 4, 3)))
+    for name in ("evil.npy", "floats.npy"):
+        with pytest.raises(ValueError, match="cannot be unpacked"):
+            unpack_frames(lzma.compress((tmp_path / name).read_bytes()))
+
+
+def test_an_unknown_encoding_is_refused():
+    with pytest.raises(ValueError, match="no encoding 'zip': choose one of xz, h264"):
+        encode_episode(noise_episode(8, 8, 3, 0), "zip")
+
+
 def test_broken_samples_are_refused():
-    members = encode_episode(noise_episode(8, 8, 3, 0))
+    members = encode_episode(noise_episode(8, 8, 3, 0), "h264")
     with pytest.raises(ValueError, match="cannot be decoded"):
         decode_frames(b"not a video")
     with pytest.raises(ValueError, match=r"lacks facts\.npz"):

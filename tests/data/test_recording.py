@@ -58,7 +58,7 @@ def test_an_action_shows_in_the_next_frame_and_in_no_earlier_one(recorded):
             np.testing.assert_array_equal(green, np.arange(21))
             assert set(blue) == {episode.meta["level_seed"] % 256}
             np.testing.assert_array_equal(episode.facts["hero_position"][:, 0], np.arange(21))
-            np.testing.assert_array_equal(episode.facts["hero_mask"][:, :, 0].argmax(1), np.arange(21) % 9)
+            np.testing.assert_array_equal(episode.facts["hero_mask"][:, :, 0].argmax(1), np.arange(21) % 16)
             assert episode.meta["events"] == {"jump": [3, 7, 11, 15, 19]}
             seen |= set(episode.actions_T.tolist())
     assert seen == {0, 1, 2}
@@ -66,7 +66,7 @@ def test_an_action_shows_in_the_next_frame_and_in_no_earlier_one(recorded):
 
 def test_manifest_tells_what_the_folder_holds(recorded):
     manifest = read_manifest(recorded)
-    assert manifest["complete"] and manifest["frame_size"] == [9, 14] and manifest["fps"] == 20
+    assert manifest["complete"] and manifest["frame_size"] == [16, 24] and manifest["fps"] == 20
     assert manifest["action_names"] == ["left", "right", "jump"]
     for split, entry in manifest["splits"].items():
         episodes = list(read_episodes(recorded, split))
@@ -92,7 +92,8 @@ def test_webdataset_reads_the_shards(recorded):
     gc.collect()  # webdataset leaves its files to the collector, which complains: here, not in another test
     assert [sample["__key__"] for sample in samples][:2] == ["val-000000", "val-000001"]
     for sample in samples:
-        assert {"mp4", "actions.npy", "facts.npz", "meta.json"} <= sample.keys()
+        assert sample.keys() & {"mp4", "frames.npy.xz"}
+        assert {"actions.npy", "facts.npz", "meta.json"} <= sample.keys()
         assert json.loads(sample["meta.json"])["episode_id"] == sample["__key__"]
 
 
@@ -202,7 +203,7 @@ def test_any_gymnasium_game_can_be_recorded(tmp_path):
     options = {"facts": False, "height": 33, "width": 17}
     record(config(tmp_path / "data", frames=60, options=options), QUIET)
     episode = next(read_episodes(tmp_path / "data", "train"))
-    assert episode.frames_THWC.shape == (21, 33, 17, 3)
+    assert episode.frames_THWC.shape == (21, 124, 64, 3)  # 64 wide, and as high as keeps the aspect ratio
     assert episode.facts == {} and episode.meta["theme"] == ""
 
 
@@ -215,7 +216,9 @@ def test_rare_splits_get_an_episode_each(tmp_path):
     ("changes", "message"),
     [
         ({"env": "Nowhere-v0"}, "cannot be made"),
-        ({"env": "tests.data.fake_games:NoPicture-v0"}, "must show uint8 frames"),
+        ({"env": "tests.data.fake_games:NoPicture-v0"}, "shows no pictures"),
+        ({"size": "big"}, "give height x width in pixels"),
+        ({"frame_skip": -1}, "frame_skip is -1"),
         ({"options": {"colour": "red"}}, "cannot be made"),
         ({"players": "runner"}, "plays only worldlet/Platformer-v0"),
         ({"players": "stiky:1"}, "did you mean 'sticky'"),

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NotRequired, TypedDict, cast
 
-from worldlet.data.codec import decode_episode
+from worldlet.data.codec import FRAME_MEMBERS, decode_episode
 from worldlet.manifest import FileEntry, hash_file, suggestion, write_atomic
 from worldlet.records import Episode
 
@@ -22,12 +22,14 @@ FORMAT = 1
 MANIFEST_NAME = "manifest.json"
 UNFINISHED = ".tmp"
 """Suffix of a shard that is still being written."""
+_ADVICE = "delete the folder and record it again"
 
 
 class ShardEntry(TypedDict):
     """One finished shard: its file, what it holds, and the hash that a reader checks.
 
-    ``source`` names the recording that a shard holds, where a shard holds just one.
+    ``encoding`` is how its frames are kept, see ``worldlet.data.codec``; shards without it hold mp4. ``source`` names
+    the recording that a shard holds, where a shard holds just one.
     """
 
     file: str
@@ -37,6 +39,7 @@ class ShardEntry(TypedDict):
     episodes: int
     frames: int
     coverage: dict[str, Any]
+    encoding: NotRequired[str]
     source: NotRequired[str]
 
 
@@ -75,17 +78,24 @@ class ShardWriter:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.bytes = 0
+        self._encodings = set[str]()
         self._unfinished = self.path.with_name(self.path.name + UNFINISHED)
         self._file: BinaryIO = open(self._unfinished, "wb")  # noqa: SIM115
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
     def write(self, key: str, members: Mapping[str, bytes]) -> None:
         """Add one sample, its members sorted by extension."""
+        self._encodings |= {name for name, member in FRAME_MEMBERS.items() if member in members}
         for extension, data in sorted(members.items()):
             entry = tarfile.TarInfo(f"{key}.{extension}")
             entry.size = len(data)
             self._tar.addfile(entry, io.BytesIO(data))
             self.bytes += len(data)
+
+    @property
+    def encoding(self) -> str:
+        """How the frames of the samples so far are encoded: ``xz``, ``h264``, or both as ``h264+xz``."""
+        return "+".join(sorted(self._encodings))
 
     def close(self) -> FileEntry:
         """Finish the shard: flush it to the disk, give it its name, return its hash and size."""
@@ -131,28 +141,38 @@ def read_episodes(folder: Path | str, split: str) -> Iterator[Episode]:
     Raises ValueError at once for an unknown or empty split, and on the way for a missing or damaged shard, whose file
     it names.
     """
-    manifest = read_manifest(folder)
+    shards = shards_of(folder, read_manifest(folder), split)
+    return (episode for shard in shards for episode in _read_shard(Path(folder), shard))
+
+
+def shards_of(folder: Path | str, manifest: DataManifest, split: str) -> list[ShardEntry]:
+    """Return the shards of a split in order; ValueError where the split is unknown or still empty."""
     if split not in manifest["splits"]:
         known = manifest["splits"]
         raise ValueError(f"unknown split {split!r}{suggestion(split, known)}: {folder} has {', '.join(known)}")
     shards = [shard for shard in manifest["shards"] if shard["split"] == split]
     if not shards:
         raise ValueError(f"the split {split!r} of {folder} is still empty: let 'worldlet record' finish")
-    return (episode for shard in shards for episode in _read_shard(Path(folder), shard))
+    return shards
+
+
+def check_shard(folder: Path, shard: ShardEntry) -> Path:
+    """Return the path of a shard; ValueError names the file that is missing or not what the manifest says."""
+    path = folder / shard["file"]
+    if path.parent != folder or not path.is_file():
+        raise ValueError(f"the shard {path} is missing: {_ADVICE}")
+    if hash_file(path).sha256 != shard["sha256"]:
+        raise ValueError(f"the shard {path} is damaged (its SHA-256 is not the manifest's): {_ADVICE}")
+    return path
 
 
 def _read_shard(folder: Path, shard: ShardEntry) -> Iterator[Episode]:
-    path = folder / shard["file"]
-    advice = "delete the folder and record it again"
-    if path.parent != folder or not path.is_file():
-        raise ValueError(f"the shard {path} is missing: {advice}")
-    if hash_file(path).sha256 != shard["sha256"]:
-        raise ValueError(f"the shard {path} is damaged (its SHA-256 is not the manifest's): {advice}")
+    path = check_shard(folder, shard)
     for key, members in read_samples(path):
         try:
             episode = decode_episode(members)
         except ValueError as error:
-            raise ValueError(f"the sample {key!r} of the shard {path} is damaged ({error}): {advice}") from error
+            raise ValueError(f"the sample {key!r} of the shard {path} is damaged ({error}): {_ADVICE}") from error
         yield episode
 
 
