@@ -56,6 +56,7 @@ class CaptureFolder:
         self._owner = _owners(path, manifest)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._jobs: deque[Future[None]] = deque()
+        self._broken = False
 
     @property
     def frames(self) -> int:
@@ -131,6 +132,13 @@ class CaptureFolder:
         self._open.clear()
 
     def _write(self, episode: Episode, changes: Mapping[str, Any]) -> None:
+        if self._broken:  # episodes stay in order: none is written after one that was not
+            return
+        self._broken = True
+        self._encode(episode, changes)
+        self._broken = False
+
+    def _encode(self, episode: Episode, changes: Mapping[str, Any]) -> None:
         split = episode.meta["split"]
         members, coverage = encode_episode(episode), episode_coverage(episode, {})
         if split not in self._open:

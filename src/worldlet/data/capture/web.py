@@ -131,9 +131,7 @@ class WebSource:
 
     def close(self) -> None:
         """Close the browser."""
-        from playwright.sync_api import Error
-
-        with suppress(Error):  # it may be gone already
+        with suppress(Exception):  # Ctrl-C ends the browser too, in any order
             self._playwright.stop()
 
     def _load(self, url: str) -> None:
@@ -167,7 +165,7 @@ class WebSource:
             box = found.bounding_box()
         if box is None or min(box["width"], box["height"]) < 1:
             raise ValueError(f"the element {selector or 'canvas'!r} of the page cannot be seen")
-        found.dispatch_event("pointerdown")  # some games listen only once they were touched
+        found.focus()  # some games listen on their canvas
         return {name: round(value) for name, value in box.items()}
 
     def _start_screencast(self) -> None:

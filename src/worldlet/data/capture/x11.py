@@ -53,7 +53,7 @@ class WindowSource:
         self._held: set[str] = set()
         self._listener = _Listener(self._xlib, self._display)
         self._active = False
-        self._screen = mss.MSS()
+        self._screen, self._screen_error = mss.MSS(), mss.ScreenShotError
         if focus:
             self._window.configure(stack_mode=self._xlib.X.Above)
             self._window.set_input_focus(self._xlib.X.RevertToParent, self._xlib.X.CurrentTime)
@@ -78,7 +78,10 @@ class WindowSource:
         if area is None:
             return None
         before = time.monotonic()
-        shot = self._screen.grab(area)
+        try:
+            shot = self._screen.grab(area)
+        except self._screen_error as error:
+            raise SourceClosed(f"the screen of {self.title!r} was closed") from error
         taken = (before + time.monotonic()) / 2
         pixels: NDArray[np.uint8] = np.frombuffer(shot.bgra, np.uint8).reshape(shot.height, shot.width, 4)
         return Grab(taken, np.ascontiguousarray(pixels[:, :, 2::-1]))

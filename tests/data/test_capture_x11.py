@@ -1,0 +1,111 @@
+"""Capture of a real window on a screen of Xvfb: it turns white while the key Right is down."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from worldlet.data.capture.run import capture
+from worldlet.data.capture.settings import CaptureConfig
+from worldlet.data.capture.source import SourceClosed
+from worldlet.data.shards import read_episodes, read_manifest
+
+pytest.importorskip("Xlib", reason="capturing a window needs python-xlib: install '.[capture]'")
+pytest.importorskip("mss", reason="capturing a window needs mss: install '.[capture]'")
+pytestmark = pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs a screen: apt-get install xvfb")
+
+# A window that counts in pixels (so that no two pictures are the same), shows its key, and closes after some seconds.
+GAME = """
+import sys, time
+from Xlib import X, display
+screen = display.Display()
+root = screen.screen().root
+window = root.create_window(8, 8, 128, 96, 0, screen.screen().root_depth, event_mask=X.KeyPressMask | X.KeyReleaseMask)
+window.set_wm_name("Tiny desktop game")
+window.map()
+paint = window.create_gc()
+down, count, end = False, 0, time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    while screen.pending_events():
+        event = screen.next_event()
+        if event.type in (X.KeyPress, X.KeyRelease):
+            down = event.type == X.KeyPress
+    count += 1
+    paint.change(foreground=0xFFFFFF if down else 0)
+    window.fill_rectangle(paint, 0, 0, 128, 48)
+    for bit in range(16):
+        paint.change(foreground=0xFFFFFF if count >> bit & 1 else 0)
+        window.fill_rectangle(paint, 8 * bit, 48, 8, 48)
+    screen.sync()
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def screen(tmp_path, monkeypatch):
+    with open(tmp_path / "display", "wb") as number:
+        command = ["Xvfb", "-displayfd", str(number.fileno()), "-screen", "0", "320x240x24", "-nolisten", "tcp"]
+        server = subprocess.Popen(command, pass_fds=[number.fileno()], stderr=subprocess.DEVNULL)
+    while not (text := (tmp_path / "display").read_text()).endswith("\n"):
+        assert server.poll() is None
+    monkeypatch.setenv("DISPLAY", f":{text.strip()}")
+    yield
+    server.terminate()
+    server.wait()
+
+
+def play(folder: Path, seconds: float, **changes):
+    game = subprocess.Popen([sys.executable, "-c", GAME, str(seconds)], stdout=subprocess.PIPE)
+    script = folder / "script.json"
+    script.write_text('[["right", 0.7], ["noop", 0.5]]')
+    settings = {"out": str(folder / "data"), "window": "tiny DESKTOP", "frames": 120, "fps": 10.0, "width": 64}
+    settings |= {"keys": "right=ArrowRight", "demo": str(script)}
+    try:
+        for attempt in range(200):
+            try:
+                return capture(CaptureConfig(**{**settings, **changes}), Console(quiet=True))
+            except ValueError as error:  # the window is not there yet
+                if isinstance(error, SourceClosed) or "no window" not in str(error) or attempt == 199:
+                    raise
+    finally:
+        game.kill()
+        game.wait()
+
+
+def test_a_window_is_recorded_with_the_keys_that_it_got(screen, tmp_path):
+    assert play(tmp_path, 600).frames >= 120
+    manifest = read_manifest(tmp_path / "data")
+    assert manifest["frame_size"] == [48, 64] and manifest["action_names"] == ["noop", "right"]
+    agrees = {-1: [], 0: [], 1: []}
+    for split in ("train", "val", "test"):
+        for episode in read_episodes(tmp_path / "data", split):
+            white = episode.frames_THWC[:, 8, 8, 0] > 127
+            assert len({frame.tobytes() for frame in episode.frames_THWC}) > len(white) / 2
+            for shift, found in agrees.items():
+                for t, action in enumerate(episode.actions_T):
+                    if 0 <= t + 1 + shift < len(white):
+                        found.append(white[t + 1 + shift] == action)
+    means = {shift: np.mean(found) for shift, found in agrees.items()}
+    assert means[0] == max(means.values()) and means[0] > 0.85, means
+
+
+def test_a_window_that_closes_is_said_and_what_there_was_is_kept(screen, tmp_path):
+    with pytest.raises(SourceClosed, match="'Tiny desktop game' was closed; .*the same command goes on"):
+        play(tmp_path, 6, frames=10_000, episode_steps=8, shard_episodes=1)
+    assert read_manifest(tmp_path / "data")["shards"]
+
+
+def test_a_window_that_is_not_there_is_named(screen, tmp_path):
+    config = CaptureConfig(out=str(tmp_path / "data"), window="SuperTux")
+    with pytest.raises(ValueError, match="no window has 'SuperTux' in its title: there are no windows"):
+        capture(config, Console(quiet=True))
+
+
+def test_without_a_screen_the_error_says_so(tmp_path, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with pytest.raises(ValueError, match="captured from an X11 screen"):
+        capture(CaptureConfig(out=str(tmp_path / "data"), window="SuperTux"), Console(quiet=True))
