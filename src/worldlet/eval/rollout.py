@@ -49,7 +49,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     """
     entries = _entries(bench)
     horizons = [horizon for horizon in (*HORIZONS, *LONG_HORIZONS) if horizon <= max(map(_length, entries), default=1)]
-    scores = {name: {horizon: _Scores() for horizon in horizons} for name in ANSWERS}
+    scores = {name: {horizon: Scores() for horizon in horizons} for name in ANSWERS}
     likeness = Likeness(bench.networks, horizons)
     films: list[list[NDArray[np.uint8]]] = []
     for seed, entry in enumerate(entries):
@@ -79,7 +79,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     pictures.save(pictures.strips(films, labels), bench.pictures / "rollout.png")
     figures: dict[str, Any] = {}
     for name, by_horizon in scores.items():
-        for measured in _Scores.NAMES:
+        for measured in Scores.NAMES:
             key = measured if name == "dream" else f"{name}_{measured}"
             figures[key] = {str(horizon): score.figure(measured) for horizon, score in by_horizon.items()}
     figures |= likeness.figures(f"{len(entries)} gold rollouts of {bench.suite.env_id}")
@@ -172,7 +172,7 @@ def _draw(bench: Bench, figures: dict[str, Any], horizons: Sequence[int]) -> Non
         pictures.save(pictures.curves(horizons, lines, title), bench.pictures / file)
 
 
-class _Scores:
+class Scores:
     """The errors of one answer at one horizon, one pool for each start."""
 
     NAMES = ("psnr_db", "known_psnr_db", "new_psnr_db", "hero_psnr_db")
@@ -182,6 +182,7 @@ class _Scores:
         self._undetermined = self._without_hero = 0
 
     def add(self, seen_HWC: NDArray[np.uint8], real: Play, start: int, horizon: int, determined: bool) -> None:
+        """Add what one answer shows at one horizon after a start."""
         real_HWC = real.frames_THWC[start + horizon]
         for pools in self._pools.values():
             pools.append(PooledError())
@@ -201,5 +202,6 @@ class _Scores:
             self._pools["hero_psnr_db"][-1].add(seen_HWC, real_HWC, mask_HW)
 
     def figure(self, name: str) -> dict[str, Any]:
+        """Return one of the measures `NAMES` as a figure."""
         left_out = {"undetermined": self._undetermined, "without_hero": self._without_hero}
         return psnr_figure(self._pools[name], **(left_out if name == "hero_psnr_db" else {}))

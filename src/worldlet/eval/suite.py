@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -23,6 +19,7 @@ from worldlet.eval import (
     game,
     intervals,
     milestones,
+    others,
     reconstruction,
     rollout,
     snapshot,
@@ -33,6 +30,7 @@ from worldlet.eval.card import FORMAT, PAGE_NAME, write_card
 from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
 from worldlet.eval.reading import GameReader, reader_for
 from worldlet.eval.real import RealSession
+from worldlet.eval.surroundings import surroundings
 from worldlet.eval.visual import Networks, find_networks
 from worldlet.manifest import CARD_NAMES, WorldManifest, write_atomic
 
@@ -55,6 +53,8 @@ class EvalConfig:
     """put card.json and card.md into the world's own folder as well"""
     fvd_network: Path | None = None
     """TorchScript file of the I3D network that FVD is defined by, for those who have it"""
+    rollouts: Path | None = None
+    """folder of another system's frames: these are scored, by the same code, in place of a world (docs/card.md)"""
 
 
 class Part(NamedTuple):
@@ -84,6 +84,8 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     world that cannot be loaded and ImportError where the training extra is missing.
     """
     _require_extra()
+    if config.rollouts is not None:
+        return evaluate_rollouts(config, config.rollouts)
     from worldlet.engine.engine import load
 
     engine = load(config.world, device=config.device, backend=config.backend)
@@ -100,6 +102,36 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     if config.attach:
         for name in CARD_NAMES:
             write_atomic(engine.folder / name, (Path(config.out) / name).read_bytes())
+    print(f"card: {Path(config.out) / PAGE_NAME}")
+    return card
+
+
+def evaluate_rollouts(config: EvalConfig, folder: Path) -> dict[str, Any]:
+    """Score a folder of another system's frames and write its card; ValueError says what is wrong with the folder."""
+    began = time.time()
+    networks = find_networks(config.fvd_network)
+    folders = others.rollout_folders(folder)
+    for place in folders:
+        others.read_rollout(place)
+    world = others.describe(folder)
+    with _progress(len(folders)) as report:
+        figures = others.measure_rollouts(
+            folder, networks, Path(config.out) / "pictures", lambda n: report("rollouts", 1)
+        )
+    size = {"name": "rollouts", "rollouts": len(folders)}
+    extra = "" if config.fvd_network is None else f" --fvd-network {config.fvd_network}"
+    command = f"worldlet eval --rollouts {folder} --out {config.out}{extra}"
+    card = {
+        "format": FORMAT,
+        "world": world,
+        "suite": {**_suite(None, QUICK), "size": size},
+        "rollout": figures,
+        "baselines": baselines.compare({"rollout": figures}),
+        "not_judged": {name: "only dreamed frames were given" for name in PARTS if name != "rollout"},
+        "run": {"command": command, "seconds": round(time.time() - began, 1), **surroundings()},
+    }
+    card["milestones"] = milestones.judge(card)
+    write_card(card, Path(config.out))
     print(f"card: {Path(config.out) / PAGE_NAME}")
     return card
 
@@ -131,7 +163,7 @@ def measure_world(
         **figures,
         "baselines": baselines.compare(figures),
         "not_judged": not_judged,
-        "run": {"command": command, "seconds": round(time.time() - began, 1), **_surroundings()},
+        "run": {"command": command, "seconds": round(time.time() - began, 1), **surroundings()},
     }
     card["milestones"] = milestones.judge(card)
     write_card(card, out)
@@ -231,49 +263,6 @@ def _world(engine: Dreamer) -> dict[str, Any]:
         "compression_ratio": milestones.compression_ratio(manifest.frame_size, manifest.grid, manifest.codebook_size),
         "bytes": sum(entry.bytes for entry in manifest.files.values()),
     }
-
-
-def _surroundings() -> dict[str, Any]:
-    """Return when, where and with what this run measured."""
-    packages = ("worldlet", "numpy", "onnxruntime", "torch", "gymnasium", "pillow", "av")
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "commit": _commit(),
-        "hardware": {"cpu": _processor(), "cores": _cores(), "system": platform.system()},
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
-    }
-
-
-def _commit() -> str:
-    """Return the commit of the checkout that this code runs from, ``""`` where it is installed without one."""
-    folder = Path(__file__).parent
-    command = ["git", "-C", str(folder), "log", "-1", "--format=%H"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip()
-
-
-def _cores() -> int:
-    """Return the cores that this process may use, where the system tells; else those of the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _require_extra() -> None:
