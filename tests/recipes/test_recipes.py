@@ -29,11 +29,13 @@ def trained_with(monkeypatch: pytest.MonkeyPatch, *options: str) -> Any:
 
 
 def test_the_recipes_are_pinned() -> None:
-    assert list(recipes()) == ["platformer", "quick"]
+    assert list(recipes()) == ["breakout", "coinrun", "platformer", "quick"]
     assert find_recipe("quick").name == "quick.yaml"
 
 
-@pytest.mark.parametrize(("name", "hint"), [("platfrom", "did you mean 'platformer'?"), ("moon", "platformer, quick")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("platfrom", "did you mean 'platformer'?"), ("moon", "breakout, coinrun, platformer, quick")]
+)
 def test_an_unknown_recipe_names_the_nearest(name: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason="training needs the training extra")
     assert cli.main(["train", "data", "--out", "run", "--recipe", name]) == 2
