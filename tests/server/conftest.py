@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 import worldlet
 from worldlet.server.app import create_app
+from worldlet.server.beside import BesideTable
 from worldlet.server.launch import listen
 from worldlet.server.limits import ServerLimits
 from worldlet.server.messages import FRAME_HEADER, HEADER
@@ -93,8 +94,8 @@ def tiny_engine(tiny_folder: Path) -> Any:
 
 
 @contextlib.contextmanager
-def serving(engine: Any, limits: ServerLimits, port: int = 0) -> Iterator[Served]:
-    app = create_app({"tiny": engine}, limits)
+def serving(engine: Any, limits: ServerLimits, port: int = 0, beside: BesideTable | None = None) -> Iterator[Served]:
+    app = create_app({"tiny": engine}, limits, beside=beside)
     with listen("127.0.0.1", port) as listener:
         server = uvicorn.Server(
             uvicorn.Config(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldlet.engine.engine import Engine
+from worldlet.engine.moment import SessionStart
 from worldlet.engine.noise import check_seed
 from worldlet.engine.places import HeroFinder, hero_finder
 from worldlet.engine.session import Session
@@ -22,6 +23,9 @@ from worldlet.metrics import psnr
 CONTEXT = 8
 """Real frames that a dream is warmed up on; the starts of a world hold as many."""
 TRIES = 10
+HELD_OUT_SEEDS = range(2_000_000, 3_000_000)
+"""Level seeds that recording keeps for testing, so that no world has seen their levels."""
+EVENTS = ("", "start", "sync", "end")
 
 GameOpener = Callable[[str | None], gymnasium.Env[Any, Any]]
 """Opens the real game, in a theme or (None) in any."""
@@ -35,7 +39,7 @@ class Pair:
     ``psnr_db`` is that of the dreamed frame against the real one, at most 100. ``hero_pixels`` is the distance
     between the real hero and the one read from the dream; None where the game tells of no hero, where the real one is
     out of the picture, and where none is found in the dream (then ``hero_lost``).
-    ``event``: "start" of a level, "sync" of the dream, "end" of the level with this frame, or "".
+    ``event``, one of `EVENTS`: "start" of a level, "sync" of the dream, "end" of the level with this frame, or "".
     """
 
     real: NDArray[np.uint8]
@@ -45,6 +49,7 @@ class Pair:
     psnr_db: float
     hero_pixels: float | None
     hero_lost: bool
+    level_seed: int
     event: str
     step_ms: float
 
@@ -66,22 +71,33 @@ class Beside:
         self.theme: str | None = None
         self.themes: tuple[str, ...] = tuple(self._game.metadata.get("themes", ()))
         self.level_seed = 0
-        self._ended = False
+        self._ended = self._failed = False
 
     @property
     def knows_hero(self) -> bool:
         """Whether the hero's distance is measured in this game."""
         return self._finder is not None
 
+    @property
+    def session(self) -> Session:
+        """The dream's session; another one after every `restart` and `sync`."""
+        return self._session
+
+    @property
+    def start(self) -> SessionStart:
+        """How the level on the screen began; caption and theme where the game tells them."""
+        return self._start
+
     def restart(self, seed: int, theme: str | None = None) -> Pair:
         """Begin the real level of ``seed`` (in ``theme``, where the game has themes) and the dream of it."""
         check_seed(seed)
-        if theme != self.theme:
-            self._change_theme(theme)
+        if theme != self.theme or self._failed:
+            self._reopen(theme)
         for level_seed in range(seed, seed + TRIES):
             if self._warm_up(level_seed):
                 self.level_seed = level_seed
                 self._index = 0
+                self._start = self._describe(level_seed)
                 self._open_dream()
                 return self._pair("start")
         raise ValueError(f"{self.engine.manifest.env_id} ends within {CONTEXT} frames from seed {seed}: try another")
@@ -91,7 +107,9 @@ class Beside:
         if self._ended:
             return self.restart(self.level_seed + 1, self.theme)
         number = self.engine.manifest.action_index(action)
+        self._failed = True  # a game that fails now is opened anew by `restart`
         frame, _, terminated, truncated, self._info = self._game.step(number)
+        self._failed = False
         self._frames.append(np.array(frame))
         self._actions.append(number)
         step_ms = float(self._session.step(number).metrics["step_ms"])
@@ -112,13 +130,13 @@ class Beside:
         """Free the real game."""
         self._game.close()
 
-    def _change_theme(self, theme: str | None) -> None:
+    def _reopen(self, theme: str | None) -> None:
         if theme is not None and theme not in self.themes:
             there = f"it has {', '.join(self.themes)}" if self.themes else "it has none"
             raise ValueError(f"the game {self.engine.manifest.env_id} has no theme {theme!r}: {there}")
         game = self._open_checked(theme)
         self._game.close()
-        self._game, self.theme = game, theme
+        self._game, self.theme, self._failed = game, theme, False
 
     def _open_checked(self, theme: str | None) -> gymnasium.Env[Any, Any]:
         game = self._open_game(theme)
@@ -143,6 +161,15 @@ class Beside:
                 return False
         return True
 
+    def _describe(self, level_seed: int) -> SessionStart:
+        caption, theme = (self._info.get(name) for name in ("caption", "theme"))
+        return SessionStart(
+            caption=caption if isinstance(caption, str) else None,
+            theme=theme if isinstance(theme, str) else None,
+            level_seed=level_seed,
+            chosen=f"by its seed {level_seed}; the dream saw its first {CONTEXT} frames and then only actions",
+        )
+
     def _open_dream(self) -> None:
         self._session: Session = self.engine.open(
             frames=np.stack(self._frames), actions=list(self._actions), seed=self.level_seed
@@ -160,6 +187,7 @@ class Beside:
             psnr_db=psnr(dream, real),
             hero_pixels=None if where is None or seen is None else math.dist(where, seen),
             hero_lost=where is not None and seen is None,
+            level_seed=self.level_seed,
             event=event,
             step_ms=step_ms,
         )
@@ -167,12 +195,12 @@ class Beside:
 
 def open_real_game(manifest: WorldManifest, theme: str | None = None) -> gymnasium.Env[Any, Any]:
     """Open the game that a world dreams of, as it was recorded; ValueError names what to install if it is missing."""
-    from worldlet.data.play import open_game
+    from worldlet.games import make
 
     options = dict(manifest.config.get("game", {}))
     if theme is not None:
         options["themes"] = [theme]
-    return open_game(manifest.env_id, options)
+    return make(manifest.env_id, **options)
 
 
 def check_game(game: gymnasium.Env[Any, Any], manifest: WorldManifest) -> None:

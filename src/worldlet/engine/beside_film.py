@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from worldlet.engine.beside import Beside, GameOpener, Pair
+from worldlet.engine.beside import HELD_OUT_SEEDS, Beside, GameOpener, Pair
 from worldlet.engine.engine import Engine, load
 from worldlet.engine.film import open_film, track_steps
 from worldlet.engine.players import make_player
@@ -21,8 +21,6 @@ PANEL_WIDTH = 256
 """Pixels that a picture is enlarged to at least, unless a scale is given."""
 GAP, BAR, GUTTER, HEADING = 8, 20, 24, 18
 FONT_SIZE = 12
-HELD_OUT_SEED = 2_000_000
-"""The first of the level seeds that recording keeps for testing, so that no world has seen it."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ class BesideSummary:
 def film_beside(
     world: Engine | str | Path,
     steps: int = 300,
-    seed: int = HELD_OUT_SEED,
+    seed: int = HELD_OUT_SEEDS.start,
     out: str | Path = "beside.gif",
     player: str | Path = "auto",
     theme: str | None = None,

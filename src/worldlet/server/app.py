@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 import worldlet
+from worldlet.server.beside import BesideConnection, BesideTable
 from worldlet.server.body_limit import BodyLimit
 from worldlet.server.connection import Connection, refuse
 from worldlet.server.errors import RequestError, error_reply, http_status, invalid_reply
@@ -27,31 +28,49 @@ if TYPE_CHECKING:
     from worldlet.engine import Engine
 
 
-def create_app(worlds: Mapping[str, Engine], limits: ServerLimits | None = None, clock: Clock | None = None) -> FastAPI:
-    """Return the server over loaded worlds (name -> engine); the first is the one that players get by default."""
+def create_app(
+    worlds: Mapping[str, Engine],
+    limits: ServerLimits | None = None,
+    clock: Clock | None = None,
+    beside: BesideTable | None = None,
+) -> FastAPI:
+    """Return the server over loaded worlds (name -> engine); the first is the one that players get by default.
+
+    With ``beside``, everything below ``/beside`` plays real games and dreams together.
+    """
     table = SessionTable(worlds, limits or ServerLimits())
+    tables = [table] if beside is None else [table, beside]
     time = clock or RealClock()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(_sweep_forever(table))
+        sweepers = [asyncio.create_task(_sweep_forever(each)) for each in tables]
         try:
             yield
         finally:
-            sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeper
-            await table.shut_down()
+            for sweeper in sweepers:
+                sweeper.cancel()
+                with suppress(asyncio.CancelledError):
+                    await sweeper
+            for each in tables:
+                await each.shut_down()
 
     # The interactive documentation pages load scripts from elsewhere: only the schema itself is served.
     app = FastAPI(title="Worldlet", version=worldlet.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.table = table
     app.add_middleware(BodyLimit, limit=table.limits.message_bytes)
     app.include_router(rest_routes(table))
-    app.include_router(page_routes())
+    app.include_router(page_routes(beside=beside is not None))
+    _add_socket(app, "/ws/{session_id}", table, Connection, time)
+    if beside is not None:
+        app.include_router(rest_routes(beside), prefix="/beside")
+        _add_socket(app, "/beside/ws/{session_id}", beside, BesideConnection, time)
     _reply_to_errors(app)
+    return app
 
-    @app.websocket("/ws/{session_id}")
+
+def _add_socket(app: FastAPI, path: str, table: SessionTable, connection: type[Connection], clock: Clock) -> None:
+    @app.websocket(path)
     async def play(socket: WebSocket, session_id: str) -> None:
         await socket.accept()
         try:
@@ -59,9 +78,7 @@ def create_app(worlds: Mapping[str, Engine], limits: ServerLimits | None = None,
         except RequestError as error:
             await refuse(socket, error)
             return
-        await Connection(socket, player, table, time).serve()
-
-    return app
+        await connection(socket, player, table, clock).serve()
 
 
 async def _sweep_forever(table: SessionTable) -> None:

@@ -15,10 +15,9 @@ from worldlet.server import messages as m
 from worldlet.server.errors import RequestError, error_reply
 from worldlet.server.keys import HeldKeys
 from worldlet.server.limits import TokenBucket
-from worldlet.server.pictures import StreamFrame, base64_png
+from worldlet.server.pictures import StreamFrame
 from worldlet.server.sessions import PlayerSession, SessionTable
 from worldlet.server.stream import Clock, PacedStream
-from worldlet.server.worlds import start_info
 
 CLOSE_CODE = 4000
 """The socket's close code where the server ends it; the error message before it says why."""
@@ -114,11 +113,18 @@ class Connection:
             if len(text) > self._table.limits.message_bytes:
                 raise RequestError("too_large", f"a message has at most {self._table.limits.message_bytes} bytes")
             message = m.client_message.validate_json(text)
+            if type(message) not in self._handlers:
+                raise RequestError("bad_request", self._refusal(message))
             return await self._handlers[type(message)](message)
         except (WebSocketDisconnect, ConnectionError):
             raise
         except Exception as error:  # one bad message must end neither this session nor another
             return error_reply(error)
+
+    def _refusal(self, message: m.Message) -> str:
+        """Say why a message of the schema has no meaning for this kind of session."""
+        assert isinstance(message, m.Sync)
+        return "this dream has no real game beside it: play one with `worldlet play --beside`"
 
     async def _hello(self, message: m.Hello) -> m.Welcome:
         if message.version != m.VERSION:
@@ -126,13 +132,13 @@ class Connection:
                 "wrong_version", f"this server speaks version {m.VERSION}, not {message.version}: reload the page"
             )
         player = self._player
-        data, index = await player.run(lambda session: (base64_png(session.frame), session.index))
+        data, metrics = await player.look()
         return m.Welcome(
             version=m.VERSION,
             session_id=player.id,
             world=self._table.infos[player.world],
-            start=start_info(player.session),
-            frame_index=index,
+            start=player.start_info(),
+            frame_index=int(metrics["frame_index"]),
             data=data,
         )
 
@@ -174,7 +180,7 @@ class Connection:
     async def _restart(self, message: m.Restart) -> m.Started:
         await self._player.restart(message.prompt, message.seed, message.theme)
         frame = await self._jumped()
-        return m.Started(start=start_info(self._player.session), data=frame.data, metrics=frame.metrics)
+        return m.Started(start=self._player.start_info(), data=frame.data, metrics=frame.metrics)
 
     async def _rewind(self, message: m.Rewind) -> m.Frame:
         await self._player.run(lambda session: session.rewind(min(message.frames, session.rewindable)))

@@ -7,13 +7,16 @@ import os
 import socket
 import threading
 import webbrowser
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 import worldlet
+from worldlet.engine.beside import Beside
 from worldlet.server.app import create_app
+from worldlet.server.beside import BesideTable
 from worldlet.server.limits import ServerLimits
 
 if TYPE_CHECKING:
@@ -26,21 +29,24 @@ def run(
     port: int = 8000,
     open_browser: bool = False,
     limits: ServerLimits | None = None,
+    beside: bool = False,
 ) -> None:
     """Serve worlds (shipped names, world folders or RUNs) until Ctrl-C; port 0 takes any free one.
 
-    Raises ValueError where the port or the host cannot be used or a world cannot be loaded; nothing is served then.
+    With ``beside``, their real games run beside them, and the page that opens shows both. Raises ValueError where the
+    port or the host cannot be used or a world or its game cannot be opened; nothing is served then.
     """
     limits = limits or ServerLimits()
     with listen(host, port) as listener:
         engines = load_worlds(worlds)
-        url = page_address(host, listener.getsockname()[1])
+        pairs = open_beside(engines, limits) if beside else None
+        url = page_address(host, listener.getsockname()[1]) + ("beside" if beside else "")
         print(f"Worldlet plays {', '.join(engines)} at {url} (Ctrl-C stops it)", flush=True)
         if open_browser:
             # The socket listens already: a browser that comes early waits there.
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         config = uvicorn.Config(
-            create_app(engines, limits),
+            create_app(engines, limits, beside=pairs),
             log_level="warning",
             ws_max_size=limits.socket_bytes,
             timeout_graceful_shutdown=3,
@@ -80,6 +86,13 @@ def load_worlds(worlds: list[str]) -> dict[str, Engine]:
             name = f"{engine.manifest.name}-{count}"
         engines[name] = engine
     return engines
+
+
+def open_beside(engines: Mapping[str, Engine], limits: ServerLimits) -> BesideTable:
+    """Return the table of pairs, once every world's real game was seen to open; ValueError says what is missing."""
+    for engine in engines.values():
+        Beside(engine).close()
+    return BesideTable(engines, limits)
 
 
 def page_address(host: str, port: int) -> str:

@@ -33,8 +33,23 @@ FRAME_HEADER: tuple[tuple[str, str], ...] = (
 )
 """Head of a binary frame, little-endian without gaps; the PNG file or the raw RGB rows follow."""
 
-_STRUCT_CODES = {"uint8": "B", "uint16": "H", "uint32": "I", "float32": "f"}
+PAIR_EVENTS = ("", "start", "sync", "end")
+
+PAIR_HEADER: tuple[tuple[str, str], ...] = (
+    *FRAME_HEADER,
+    ("level_seed", "float64"),  # of the real level
+    ("age", "uint32"),  # frames since the dream was last opened on real frames
+    ("psnr_db", "float32"),  # of the dreamed frame against the real one, at most 100
+    ("hero_pixels", "float32"),  # distance of real and dreamed hero; NaN where unknown, infinite where he is lost
+    ("event", "uint8"),  # position in `PAIR_EVENTS`
+    ("reserved_2", "uint8"),
+    ("reserved_3", "uint16"),
+)
+"""Head of a binary frame of a dream beside its real game; its picture is the real frame above the dreamed one."""
+
+_STRUCT_CODES = {"uint8": "B", "uint16": "H", "uint32": "I", "float32": "f", "float64": "d"}
 HEADER = struct.Struct("<" + "".join(_STRUCT_CODES[kind] for _, kind in FRAME_HEADER))
+PAIR = struct.Struct("<" + "".join(_STRUCT_CODES[kind] for _, kind in PAIR_HEADER))
 
 ERROR_CODES = (
     "bad_json",  # not JSON text
@@ -158,6 +173,12 @@ class Restore(Message):
     data: str
 
 
+class Sync(Message):
+    """Opens the dream anew on the last frames of the real game beside it; answered by `frame`."""
+
+    type: Literal["sync"] = "sync"
+
+
 class Fork(Message):
     """Opens a second session that begins where this one is; answered by `forked`."""
 
@@ -166,10 +187,10 @@ class Fork(Message):
 
 
 ClientMessage = (
-    Hello | Action | Stream | Keys | Ack | Pause | StepOnce | Restart | Rewind | Snapshot | Restore | Fork
+    Hello | Action | Stream | Keys | Ack | Pause | StepOnce | Restart | Rewind | Sync | Snapshot | Restore | Fork
 )  # fmt: skip
 CLIENT_MESSAGES: tuple[type[Message], ...] = (
-    Hello, Action, Stream, Keys, Ack, Pause, StepOnce, Restart, Rewind, Snapshot, Restore, Fork,
+    Hello, Action, Stream, Keys, Ack, Pause, StepOnce, Restart, Rewind, Sync, Snapshot, Restore, Fork,
 )  # fmt: skip
 client_message: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 

@@ -29,8 +29,8 @@ def static_files() -> dict[str, bytes]:
     }
 
 
-def page_routes() -> APIRouter:
-    """Return the routes of the page, its files and its icon."""
+def page_routes(beside: bool = False) -> APIRouter:
+    """Return the routes of the page, its files and its icon; ``beside`` adds the page of dream and real game."""
     contents = static_files()
     router = APIRouter()
 
@@ -43,6 +43,12 @@ def page_routes() -> APIRouter:
     @router.get("/", include_in_schema=False)
     async def index() -> Response:
         return answer("index.html")
+
+    if beside:
+
+        @router.get("/beside", include_in_schema=False)
+        async def beside_page() -> Response:
+            return answer("beside.html")
 
     @router.get("/favicon.ico", include_in_schema=False)
     async def icon() -> Response:

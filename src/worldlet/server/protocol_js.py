@@ -14,24 +14,32 @@ TARGET = Path(__file__).parent / "static" / "protocol.js"
 
 def protocol_js() -> str:
     """Return the text of ``protocol.js``: version, messages with their fields, binary header, error codes."""
-    header, offset = {}, 0
-    for name, kind in messages.FRAME_HEADER:
-        size = int(kind.lstrip("uintfloa")) // 8
-        header[name] = {"kind": kind, "offset": offset}
-        offset += size
-    assert offset == messages.HEADER.size, "the header has no gaps"
+    header, pair_header = _offsets(messages.FRAME_HEADER), _offsets(messages.PAIR_HEADER)
     constants = {
         "VERSION": messages.VERSION,
         "CLIENT_MESSAGES": _fields(messages.CLIENT_MESSAGES),
         "SERVER_MESSAGES": _fields(messages.SERVER_MESSAGES),
         "PICTURE_FORMATS": messages.PICTURE_FORMATS,
         "HEADER": header,
-        "HEADER_BYTES": offset,
+        "HEADER_BYTES": messages.HEADER.size,
+        "PAIR_EVENTS": messages.PAIR_EVENTS,
+        "PAIR_HEADER": pair_header,
+        "PAIR_HEADER_BYTES": messages.PAIR.size,
         "ERROR_CODES": messages.ERROR_CODES,
     }
     lines = ["// Generated from messages.py by `python -m worldlet.server.protocol_js`. Do not edit.", ""]
     lines += [f"export const {name} = {json.dumps(value, indent=2)};\n" for name, value in constants.items()]
     return "\n".join(lines)
+
+
+def _offsets(header: tuple[tuple[str, str], ...]) -> dict[str, dict[str, str | int]]:
+    """Map each field of a binary header to its kind and its place, without gaps."""
+    table: dict[str, dict[str, str | int]] = {}
+    offset = 0
+    for name, kind in header:
+        table[name] = {"kind": kind, "offset": offset}
+        offset += int(kind.lstrip("uintfloa")) // 8
+    return table
 
 
 def _fields(kinds: tuple[type[messages.Message], ...]) -> dict[str, dict[str, list[str]]]:

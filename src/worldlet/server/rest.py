@@ -7,7 +7,6 @@ from fastapi import APIRouter
 import worldlet
 from worldlet.server import messages as m
 from worldlet.server.sessions import SessionTable
-from worldlet.server.worlds import start_info
 
 
 def rest_routes(table: SessionTable) -> APIRouter:
@@ -24,7 +23,7 @@ def rest_routes(table: SessionTable) -> APIRouter:
             frame=frame.data,
             metrics=frame.metrics,
             world=player.world,
-            start=start_info(player.session),
+            start=player.start_info(),
         )
 
     @router.post("/session/step")

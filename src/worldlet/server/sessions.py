@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from worldlet.records import StepResult
 from worldlet.server.errors import RequestError
 from worldlet.server.limits import ServerLimits
+from worldlet.server.messages import StartInfo
 from worldlet.server.pictures import StreamFrame, base64_png
-from worldlet.server.worlds import world_info
+from worldlet.server.worlds import start_info, world_info
 
 if TYPE_CHECKING:
     from worldlet.engine import Engine, Session
@@ -91,6 +92,10 @@ class PlayerSession:
 
         await self.run(replace)
 
+    def start_info(self) -> StartInfo:
+        """Say how the session began."""
+        return start_info(self.session)
+
     def touch(self) -> None:
         """Note that somebody uses the session."""
         self.last_used = time.monotonic()
@@ -105,6 +110,9 @@ class PlayerSession:
     def _locked(self, work: Callable[[Session], T]) -> T:
         with self._lock:
             return work(self.session)
+
+
+Seated = TypeVar("Seated", bound=PlayerSession)
 
 
 class SessionTable:
@@ -134,9 +142,7 @@ class SessionTable:
 
     async def create(self, world: str | None, prompt: str | None, seed: int | None, theme: str | None) -> PlayerSession:
         """Open a session; a seed of None is drawn at random."""
-        name = next(iter(self.worlds)) if world is None else world
-        if name not in self.worlds:
-            raise RequestError("unknown_world", f"there is no world {name!r}: this server has {', '.join(self.worlds)}")
+        name = self._world_name(world)
         await self._make_room()
         engine = self.worlds[name]
         seed = random_seed() if seed is None else seed
@@ -166,6 +172,12 @@ class SessionTable:
             await self._remove(player, "the server is stopping")
         self._workers.shutdown(wait=True, cancel_futures=True)
 
+    def _world_name(self, world: str | None) -> str:
+        name = next(iter(self.worlds)) if world is None else world
+        if name not in self.worlds:
+            raise RequestError("unknown_world", f"there is no world {name!r}: this server has {', '.join(self.worlds)}")
+        return name
+
     async def _make_room(self) -> None:
         await self.sweep()
         if len(self) >= self.limits.sessions:
@@ -177,10 +189,12 @@ class SessionTable:
             await self._remove(resting[0], "the session rested too long and another player needed its place")
 
     def _add(self, world: str, engine: Engine, session: Session) -> PlayerSession:
+        return self._seat(PlayerSession(secrets.token_urlsafe(12), world, engine, session, self._workers))
+
+    def _seat(self, player: Seated) -> Seated:
         # Several may have passed `_make_room` while their sessions were being opened.
         if len(self) >= self.limits.sessions:
             raise RequestError("full", f"all {self.limits.sessions} places are taken: try again in some minutes")
-        player = PlayerSession(secrets.token_urlsafe(12), world, engine, session, self._workers)
         self._players[player.id] = player
         return player
 

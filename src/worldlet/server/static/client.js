@@ -1,8 +1,12 @@
 // The socket: one session, typed messages from protocol.js, binary frames, and coming back after a lost connection.
 
-import { CLIENT_MESSAGES, HEADER, HEADER_BYTES, PICTURE_FORMATS, VERSION } from "./protocol.js";
+import {
+  CLIENT_MESSAGES, HEADER, HEADER_BYTES, PAIR_EVENTS, PAIR_HEADER, PAIR_HEADER_BYTES, PICTURE_FORMATS, VERSION,
+} from "./protocol.js";
 
-const GETTERS = { uint8: "getUint8", uint16: "getUint16", uint32: "getUint32", float32: "getFloat32" };
+const GETTERS = {
+  uint8: "getUint8", uint16: "getUint16", uint32: "getUint32", float32: "getFloat32", float64: "getFloat64",
+};
 const RETRY_MS = [300, 700, 1500, 3000, 5000];
 
 // Build a message and refuse fields that the schema does not know.
@@ -19,18 +23,32 @@ export function message(type, fields = {}) {
 
 // Split a binary message into its header's fields and its picture.
 export function readFrame(buffer) {
+  return read(buffer, HEADER, HEADER_BYTES);
+}
+
+// The same for a dream beside its real game, whose picture is the real frame above the dreamed one.
+export function readPair(buffer) {
+  const pair = read(buffer, PAIR_HEADER, PAIR_HEADER_BYTES);
+  pair.event = PAIR_EVENTS[pair.event];
+  return pair;
+}
+
+function read(buffer, header, size) {
   const view = new DataView(buffer);
   const frame = {};
-  for (const [name, { kind, offset }] of Object.entries(HEADER)) frame[name] = view[GETTERS[kind]](offset, true);
+  for (const [name, { kind, offset }] of Object.entries(header)) frame[name] = view[GETTERS[kind]](offset, true);
   frame.format = PICTURE_FORMATS[frame.format];
-  frame.picture = new Uint8Array(buffer, HEADER_BYTES);
+  frame.picture = new Uint8Array(buffer, size);
   return frame;
 }
 
 export class Client {
-  // `on`: {welcome, frame, picture, started, state, error, lost, ended}, called with what arrived.
-  constructor(on) {
+  // `on`: {welcome, frame, picture, started, state, error, lost, ended}, called with what arrived. `base`: below which
+  // path the sessions are, `reader`: what splits their binary messages.
+  constructor(on, base = "", reader = readFrame) {
     this.on = on;
+    this.base = base;
+    this.reader = reader;
     this.request = {};
     this.sessionId = null;
     this.socket = null;
@@ -60,7 +78,7 @@ export class Client {
       this.socket.close();
       this.socket = null;
     }
-    if (this.sessionId) navigator.sendBeacon(`/session/${this.sessionId}/close`);
+    if (this.sessionId) navigator.sendBeacon(`${this.base}/session/${this.sessionId}/close`);
     this.sessionId = null;
   }
 
@@ -75,7 +93,7 @@ export class Client {
     }
     if (this.sessionId === null) return;
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/ws/${this.sessionId}`);
+    const socket = new WebSocket(`${scheme}://${location.host}${this.base}/ws/${this.sessionId}`);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.send("hello", { version: VERSION });
     socket.onmessage = (event) => this.receive(event.data);
@@ -84,7 +102,7 @@ export class Client {
   }
 
   async create() {
-    const response = await fetch("/session/create", {
+    const response = await fetch(`${this.base}/session/create`, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(this.request),
@@ -98,7 +116,7 @@ export class Client {
 
   receive(data) {
     if (data instanceof ArrayBuffer) {
-      const frame = readFrame(data);
+      const frame = this.reader(data);
       this.send("ack", { sequence: frame.sequence });
       this.on.picture(frame);
       return;

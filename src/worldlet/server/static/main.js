@@ -4,13 +4,12 @@ import { Client } from "./client.js";
 import { buildActions, buildThemes, buildTouch, keyHelp } from "./controls.js";
 import { Keyboard } from "./keyboard.js";
 import { Meters } from "./meters.js";
+import { $, IS_LOCAL, banner, figure, hideBanner, hint, listen, note, sentence, typedSeed, wishes } from "./page.js";
 import { Screen } from "./screen.js";
 
 const REWIND_FRAMES = 2;
 const WINDOW = 4; // frames on their way at once; more would only grow the delay
-const IS_LOCAL = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 
-const $ = (id) => document.getElementById(id);
 const screen = new Screen($("canvas"), $("screen"));
 const meters = new Meters();
 const keyboard = new Keyboard((held, stamp) => {
@@ -115,13 +114,8 @@ function stepOnce() {
 }
 
 function restart(wishes = {}) {
-  const typed = $("seed").value.trim();
-  if (typed && !/^\d{1,15}$/.test(typed)) {
-    note("A seed is a whole number of up to 15 digits.", true);
-    return;
-  }
-  if (typed) wishes.seed = Number(typed);
-  client.send("restart", wishes);
+  const seed = typedSeed();
+  if (seed !== null) client.send("restart", { ...wishes, ...seed });
 }
 
 function startRewind() {
@@ -168,76 +162,21 @@ function showMeters() {
   figure("step-ms", stepMs ? stepMs.toFixed(1) : "–", stepMs ? "ms" : "");
 }
 
-function figure(id, value, unit) {
-  const small = document.createElement("small");
-  small.textContent = unit ? ` ${unit}` : "";
-  $(id).replaceChildren(value, small);
-}
-
-function note(text, bad = false) {
-  $("note").textContent = text ? sentence(text) : "";
-  $("note").classList.toggle("bad", bad);
-}
-
-function hint(text) {
-  $("overlay").textContent = text;
-  $("overlay").hidden = !text;
-}
-
-function banner(text, label = "", act = null) {
-  $("banner-text").textContent = text;
-  $("banner-button").textContent = label;
-  $("banner-button").hidden = !act;
-  $("banner-button").onclick = () => { hideBanner(); act?.(); };
-  $("banner").hidden = false;
-}
-
-function hideBanner() {
-  $("banner").hidden = true;
-}
-
-function sentence(text) {
-  const ended = /[.!?…]$/.test(text) ? text : `${text}.`;
-  return ended[0].toUpperCase() + ended.slice(1);
-}
-
 // --- keys and buttons ------------------------------------------------------------------------------------------
 
 const SHORTCUTS = { KeyP: togglePause, KeyN: stepOnce, KeyR: () => restart(), Backspace: startRewind };
 
-function typing(target) {
-  return target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
-}
-
-addEventListener("keydown", (event) => {
-  if (typing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
-  // A focused button keeps its own keys, so that the page works without a mouse.
-  if (event.target instanceof HTMLButtonElement && ["Space", "Enter"].includes(event.code)) return;
-  if (keyboard.bound.has(event.code)) {
-    event.preventDefault();
-    if (!event.repeat) keyboard.press(event.code);
-  } else if (SHORTCUTS[event.code]) {
-    event.preventDefault();
-    if (!event.repeat || event.code === "KeyN") SHORTCUTS[event.code]();
-  }
-});
+listen(keyboard, SHORTCUTS);
 addEventListener("keyup", (event) => {
-  keyboard.release(event.code);
   if (event.code === "Backspace") stopRewind();
 });
-addEventListener("blur", () => { keyboard.releaseAll(); stopRewind(); });
+addEventListener("blur", stopRewind);
 addEventListener("pagehide", () => client.leave());
 addEventListener("pageshow", (event) => { if (event.persisted) client.connect(); });
 document.addEventListener("visibilitychange", () => {
   if (document.hidden && !paused) { pausedByHiding = true; client.send("pause", { paused: true }); }
   else if (!document.hidden && pausedByHiding) { pausedByHiding = false; client.send("pause", { paused: false }); }
 });
-// After a click the keys belong to the world again.
-addEventListener("click", (event) => {
-  const button = event.target.closest?.("button");
-  if (button && event.detail > 0) { button.blur(); $("canvas").focus({ preventScroll: true }); }
-});
-
 $("pause").addEventListener("click", togglePause);
 $("step").addEventListener("click", stepOnce);
 $("restart").addEventListener("click", () => restart());
@@ -263,15 +202,6 @@ async function offerWorlds() {
   const { worlds } = await (await fetch("/worlds")).json();
   $("world").replaceChildren(...worlds.map(({ name, title }) => new Option(title, name)));
   $("world-picker").hidden = worlds.length < 2;
-}
-
-// ?world=platformer&seed=7&theme=snow&prompt=... begins there, so that a start can be sent as a link.
-function wishes() {
-  const query = new URLSearchParams(location.search);
-  const request = {};
-  for (const name of ["world", "theme", "prompt"]) if (query.get(name)) request[name] = query.get(name);
-  if (/^\d{1,15}$/.test(query.get("seed") ?? "")) request.seed = Number(query.get("seed"));
-  return request;
 }
 
 setInterval(showMeters, 250);

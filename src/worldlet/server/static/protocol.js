@@ -64,6 +64,10 @@ export const CLIENT_MESSAGES = {
       "frames"
     ]
   },
+  "sync": {
+    "required": [],
+    "optional": []
+  },
   "snapshot": {
     "required": [],
     "optional": []
@@ -188,6 +192,82 @@ export const HEADER = {
 };
 
 export const HEADER_BYTES = 24;
+
+export const PAIR_EVENTS = [
+  "",
+  "start",
+  "sync",
+  "end"
+];
+
+export const PAIR_HEADER = {
+  "sequence": {
+    "kind": "uint32",
+    "offset": 0
+  },
+  "frame_index": {
+    "kind": "uint32",
+    "offset": 4
+  },
+  "stamp": {
+    "kind": "uint32",
+    "offset": 8
+  },
+  "step_ms": {
+    "kind": "float32",
+    "offset": 12
+  },
+  "width": {
+    "kind": "uint16",
+    "offset": 16
+  },
+  "height": {
+    "kind": "uint16",
+    "offset": 18
+  },
+  "action": {
+    "kind": "uint16",
+    "offset": 20
+  },
+  "format": {
+    "kind": "uint8",
+    "offset": 22
+  },
+  "reserved": {
+    "kind": "uint8",
+    "offset": 23
+  },
+  "level_seed": {
+    "kind": "float64",
+    "offset": 24
+  },
+  "age": {
+    "kind": "uint32",
+    "offset": 32
+  },
+  "psnr_db": {
+    "kind": "float32",
+    "offset": 36
+  },
+  "hero_pixels": {
+    "kind": "float32",
+    "offset": 40
+  },
+  "event": {
+    "kind": "uint8",
+    "offset": 44
+  },
+  "reserved_2": {
+    "kind": "uint8",
+    "offset": 45
+  },
+  "reserved_3": {
+    "kind": "uint16",
+    "offset": 46
+  }
+};
+
+export const PAIR_HEADER_BYTES = 48;
 
 export const ERROR_CODES = [
   "bad_json",

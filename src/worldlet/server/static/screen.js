@@ -57,3 +57,35 @@ export class Screen {
     return this.drawPng(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
   }
 }
+
+// Two screens that show one picture: its upper half left, its lower half right.
+export class PairOfScreens {
+  constructor(upper, lower) {
+    this.screens = [new Screen(...upper), new Screen(...lower)];
+    this.drawn = 0;
+  }
+
+  drawRgb(width, height, rgb) {
+    this.drawn += 1;
+    const half = rgb.length / 2;
+    this.screens.forEach((screen, place) => {
+      screen.drawRgb(width, height / 2, rgb.subarray(place * half, (place + 1) * half));
+    });
+  }
+
+  async drawPng(bytes) {
+    const turn = ++this.drawn;
+    const picture = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+    const { width, height } = picture;
+    this.screens.forEach((screen, place) => {
+      if (turn !== this.drawn) return;
+      screen.resize(width, height / 2);
+      screen.context.drawImage(picture, 0, (-place * height) / 2);
+    });
+    picture.close();
+  }
+
+  drawBase64(text) {
+    return this.drawPng(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
+  }
+}
