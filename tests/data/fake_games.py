@@ -19,7 +19,7 @@ class FakeGame(gymnasium.Env):
         "key_bindings": {"left": [["KeyA"]]},
     }
 
-    def __init__(self, height=9, width=14, length=10_000, facts=True):
+    def __init__(self, height=16, width=24, length=10_000, facts=True):
         self.observation_space = gymnasium.spaces.Box(0, 255, (height, width, 3), np.uint8)
         self.action_space = gymnasium.spaces.Discrete(3)
         self._frame = np.zeros((height, width, 3), np.uint8)  # one buffer for all frames, as many games have

@@ -101,8 +101,8 @@ def test_a_frame_table_holds_frames_beside_their_masks(recorded):
     table = FrameTable.load(recorded, "train", max_frames=40, seed=3)
     assert len(table) == 40
     frames, hero, moving = table.batch(0, 32, seed=0)
-    assert frames.shape == (32, 9, 14, 3) and hero.shape == moving.shape == (32, 9, 14)
-    np.testing.assert_array_equal(hero[:, :, 0].argmax(1), frames[:, 0, 0, 1] % 9)
+    assert frames.shape == (32, 16, 24, 3) and hero.shape == moving.shape == (32, 16, 24)
+    np.testing.assert_array_equal(hero[:, :, 0].argmax(1), frames[:, 0, 0, 1] % 16)
     assert moving[:, 0, 1].all() and not hero[:, 0, 1].any()
     everything = FrameTable.load(recorded, "train", max_frames=10**9)
     assert len(everything) == sum(len(episode.frames_THWC) for episode in read_episodes(recorded, "train"))

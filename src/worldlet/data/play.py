@@ -46,28 +46,54 @@ def describe_game(env: gymnasium.Env[Any, Any]) -> GameFacts:
     return GameFacts((height, width), float(metadata.get("render_fps") or 30), names, bindings)
 
 
+class GameFailed(ValueError):
+    """A game raised an error of its own in the middle of an episode; the message says after how many actions."""
+
+
 def play_episode(
     env: gymnasium.Env[Any, Any], policy: Policy, level_seed: int, steps: int
 ) -> tuple[list[NDArray[np.uint8]], list[int], list[dict[str, Any]]]:
     """Play up to ``steps`` actions; return T+1 frames, T actions and T+1 infos, ``infos[t]`` describing ``frames[t]``.
 
     A game that ends sooner gives a shorter episode, its last frame included unless the game says that it drew none.
+    Raises GameFailed where the game does not survive it.
     """
-    frame, info = env.reset(seed=level_seed)
+    frames, actions, infos = list[NDArray[np.uint8]](), list[int](), list[dict[str, Any]]()
+    try:
+        frame, info = env.reset(seed=level_seed)
+    except Exception as error:
+        raise GameFailed(f"at its start: {_told(error)}") from error
     # Copies, because a game may draw every frame into the same buffer.
-    frames, actions, infos = [np.array(frame)], [], [_snapshot(info)]
+    frames.append(np.array(frame))
+    infos.append(keep_info(info))
     for _ in range(steps):
         policy.watch(frames[-1])
         action = policy.act(info)
-        frame, _, terminated, truncated, info = env.step(action)
+        try:
+            frame, _, terminated, truncated, info = env.step(action)
+        except Exception as error:
+            raise GameFailed(f"after {len(actions)} actions: {_told(error)}") from error
         if info.get("frame_missing"):
             break
         frames.append(np.array(frame))
         actions.append(action)
-        infos.append(_snapshot(info))
+        infos.append(keep_info(info))
         if terminated or truncated:
             break
     return frames, actions, infos
+
+
+def _told(error: Exception) -> str:
+    told = " ".join(str(error).split())
+    return told if isinstance(error, ValueError) and told else f"{type(error).__name__}: {told}"
+
+
+def has_levels(env: gymnasium.Env[Any, Any], tries: int = 6) -> bool:
+    """Return whether seeds make levels: the game says so, or shows another first frame for every one of a few seeds."""
+    told = env.metadata.get("levels")
+    if told is not None:
+        return bool(told)
+    return len({env.reset(seed=seed)[0].tobytes() for seed in range(tries)}) == tries
 
 
 def make_episode(
@@ -85,7 +111,8 @@ def make_episode(
     return Episode(np.stack(frames), np.array(actions, np.int64), _facts(infos), {**meta, **texts, "events": events})
 
 
-def _snapshot(info: Mapping[str, Any]) -> dict[str, Any]:
+def keep_info(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the recorder keeps of a game's ``info``, copied."""
     kept = (*FACT_KEYS, "events", "theme", "caption", "distance")
     snapshot = {key: np.array(info[key]) if key in FACT_KEYS else info[key] for key in kept if key in info}
     events = snapshot.pop("events", ())

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import threading
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import gymnasium
-import numpy as np
 from rich.console import Console
 
 from worldlet.config import to_dict
-from worldlet.data.codec import encode_episode, require_av
-from worldlet.data.coverage import draw_coverage, episode_coverage, merge, summarise
-from worldlet.data.play import describe_game, make_episode, open_game, play_episode
-from worldlet.data.policies import HUMAN, check_players, default_players, is_trained, make_policy, parse_players
+from worldlet.data.codec import require_av
+from worldlet.data.coverage import draw_coverage, merge, summarise
+from worldlet.data.episodes import SPLITS, Sample, Sitting, Team, level_seed, split_of
+from worldlet.data.keeping import Keeper, locked, prints_of_others
+from worldlet.data.play import describe_game, has_levels, open_game
+from worldlet.data.policies import HUMAN, check_players, default_players, is_trained, parse_players
 from worldlet.data.progress import FrameProgress
 from worldlet.data.shards import (
     FORMAT,
@@ -40,14 +35,32 @@ from worldlet.data.shards import (
 )
 from worldlet.manifest import FileEntry, hash_file, write_atomic
 
-SPLITS = {"val": range(10**6, 2 * 10**6), "test": range(2 * 10**6, 3 * 10**6), "train": range(0, 10**6)}
-"""The level seeds of each split, in the order they are recorded: what training is measured on is there first."""
+__all__ = [
+    "COVERAGE_NAME",
+    "SHARD_BYTES",
+    "SPLITS",
+    "RecordConfig",
+    "RecordSummary",
+    "Sample",
+    "begin",
+    "enter_shard",
+    "finish",
+    "frame_count",
+    "level_seed",
+    "players_of",
+    "record",
+    "split_of",
+    "summary",
+]
+
 SHARD_BYTES = 50_000_000
 """A shard that has grown to this size takes no more episodes."""
 COVERAGE_NAME = "coverage.png"
 # Settings that do not change what is recorded, or that only some players have.
-_NOT_RECORDED = ("out", "workers", "agent", "agent_steps", "agent_folder", "port")
-_SEED_STRIDE = 10_007  # recordings with neighbouring seeds begin this many levels apart
+_NOT_RECORDED = (
+    *("out", "workers", "skip_crashes", "agent", "agent_steps", "agent_folder", "port"),
+    *("frame_skip", "size", "python"),  # they stand among the options
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,16 @@ class RecordConfig:
     """Mixture of players and weights, such as runner:0.5,sticky:0.5; empty for what suits the game."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options for making the game, such as themes."""
+    frame_skip: int = 0
+    """Frames of the game that an action is held for; 0 for what suits the game."""
+    size: str = ""
+    """Height x width of the frames, such as 84x64, or the shorter side alone; empty for what suits the game."""
+    python: str = ""
+    """Interpreter of another environment to run the game in, where its packages cannot share ours."""
+    held_out: Literal["auto", "levels", "frames"] = "auto"
+    """What splits must not share: levels (by seed) or near-duplicate frames; auto: what suits the game."""
+    skip_crashes: bool = False
+    """Leave out episodes in which the game crashes, instead of stopping."""
     val_fraction: float = 0.05
     """Part of the frames that goes to validation."""
     test_fraction: float = 0.05
@@ -96,6 +119,8 @@ class RecordConfig:
             raise ValueError(f"--agent {self.agent} is short for --players {self.agent}: give one of them")
         if self.players or self.agent:
             parse_players(players_of(self))
+        ours = {"frame_skip": self.frame_skip, "size": self.size, "python": self.python}
+        object.__setattr__(self, "options", {**self.options, **{name: value for name, value in ours.items() if value}})
         try:
             json.dumps(self.options)
         except TypeError as error:
@@ -112,16 +137,6 @@ class RecordSummary:
     shards: int
     bytes: int
     frames_per_second: float
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One episode, played and encoded; ``frames`` counts them."""
-
-    key: str
-    members: dict[str, bytes]
-    frames: int
-    coverage: dict[str, Any]
 
 
 def record(config: RecordConfig, console: Console | None = None) -> RecordSummary:
@@ -147,24 +162,15 @@ def record(config: RecordConfig, console: Console | None = None) -> RecordSummar
                 raise
             rate = progress.rate
         finish(config, folder, manifest)
+    return summary(folder, manifest, rate)
+
+
+def summary(folder: Path, manifest: DataManifest, rate: float = 0.0) -> RecordSummary:
+    """Return what a data folder holds, and how many frames a second filled it."""
     shards = manifest["shards"]
     episodes = sum(split["episodes"] for split in manifest["splits"].values())
     size = sum(shard["bytes"] for shard in shards)
     return RecordSummary(str(folder), frame_count(manifest), episodes, len(shards), size, rate)
-
-
-def split_of(level_seed: int) -> str:
-    """Return the split that an episode belongs to by its level seed; ValueError for a seed of no split."""
-    for split, seeds in SPLITS.items():
-        if level_seed in seeds:
-            return split
-    raise ValueError(f"the level seed {level_seed} belongs to no split: splits end at {3 * 10**6}")
-
-
-def level_seed(seed: int, split: str, index: int) -> int:
-    """Return the level seed of a split's episode number ``index``; none repeats within a split's million."""
-    seeds = SPLITS[split]
-    return seeds[(seed * _SEED_STRIDE + index) % len(seeds)]
 
 
 def begin(config: RecordConfig, folder: Path) -> DataManifest:
@@ -173,8 +179,9 @@ def begin(config: RecordConfig, folder: Path) -> DataManifest:
     if (folder / MANIFEST_NAME).exists():
         found = read_manifest(folder)
         _check_same(folder, found, manifest)
-        for leftover in folder.glob(f"*{UNFINISHED}"):
-            leftover.unlink()
+        with locked(folder):
+            for leftover in folder.glob(f"*{UNFINISHED}"):
+                leftover.unlink()
         return found
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty and not a data folder: choose another one")
@@ -192,6 +199,8 @@ def _fresh_manifest(config: RecordConfig) -> DataManifest:
             import worldlet.data.agents.ppo  # noqa: F401 (names the extra where it is missing)
 
             recording["agent_steps"] = config.agent_steps
+        if config.held_out == "auto":
+            recording["held_out"] = "levels" if has_levels(env) else "frames"
         check_players(players_of(config), env, game.action_names)
     return {
         "format": FORMAT,
@@ -214,7 +223,10 @@ def _fresh_manifest(config: RecordConfig) -> DataManifest:
 
 
 def _check_same(folder: Path, found: DataManifest, wanted: DataManifest) -> None:
-    theirs = found["recording"] | {"frame_size": found["frame_size"], "action_names": found["action_names"]}
+    theirs = {"held_out": "levels", **found["recording"]} | {
+        "frame_size": found["frame_size"],
+        "action_names": found["action_names"],
+    }
     ours = wanted["recording"] | {"frame_size": wanted["frame_size"], "action_names": wanted["action_names"]}
     other = [name for name in ours if theirs.get(name) != ours[name]]
     if other:
@@ -260,21 +272,29 @@ def _targets(config: RecordConfig) -> dict[str, int]:
 
 
 def _record_splits(config: RecordConfig, folder: Path, manifest: DataManifest, progress: FrameProgress) -> None:
-    workers = config.workers or os.cpu_count() or 1
-    pool = None
-    if workers > 1:
-        pool = ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(config,)
-        )
-    try:
-        for split, target in _targets(config).items():
-            samples = _samples(config, split, manifest["splits"][split]["episodes"], pool, workers)
-            with closing(samples):  # type: ignore[type-var]
-                while manifest["splits"][split]["frames"] < target:
-                    _record_shard(config, folder, manifest, split, target, samples, progress)
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
+    by_frames = manifest["recording"].get("held_out") == "frames"
+    sitting = Sitting(
+        config.env, players_of(config), config.seed, config.episode_steps, _agents(config), config.options, by_frames
+    )
+    targets = _targets(config)
+    with locked(folder), Team(sitting, config.workers or os.cpu_count() or 1).gathered() as team:
+        # What must not be shown again can be told only after it was shown: then training comes first.
+        for split in ("train", "val", "test") if by_frames else SPLITS:
+            if manifest["splits"][split]["frames"] >= targets[split]:
+                continue
+            seen = prints_of_others(folder, manifest, split) if by_frames else None
+            keeper = Keeper(config.env, folder, config.skip_crashes, seen)
+            plays = _plays(manifest)
+            with closing(team.episodes(split, plays[split])) as samples:  # type: ignore[type-var]
+                while manifest["splits"][split]["frames"] < targets[split]:
+                    _record_shard(config, folder, manifest, split, targets[split], samples, keeper, progress)
+
+
+def _plays(manifest: DataManifest) -> dict[str, int]:
+    """Return how many episodes of each split were played so far, kept or not."""
+    kept = {split: entry["episodes"] for split, entry in manifest["splits"].items()}
+    plays: dict[str, int] = manifest["recording"].setdefault("plays", kept)
+    return plays
 
 
 def _record_shard(
@@ -284,26 +304,29 @@ def _record_shard(
     split: str,
     target: int,
     samples: Iterator[Sample],
+    keeper: Keeper,
     progress: FrameProgress,
 ) -> None:
     """Write the next shard of a split and enter it into the manifest."""
     entry = manifest["splits"][split]
     number = sum(shard["split"] == split for shard in manifest["shards"])
     writer = ShardWriter(folder / f"{split}-{number:06d}.tar")
-    frames, coverages = 0, list[dict[str, Any]]()
+    plays, frames, coverages = 0, 0, list[dict[str, Any]]()
     try:
         while (
             entry["frames"] + frames < target and len(coverages) < config.shard_episodes and writer.bytes < SHARD_BYTES
         ):
-            sample = next(samples)
-            writer.write(sample.key, sample.members)
-            frames += sample.frames
-            coverages.append(sample.coverage)
-            progress.advance(sample.frames, split)
+            for sample in keeper.kept(next(samples)):
+                writer.write(sample.key, sample.members)
+                frames += sample.frames
+                coverages.append(sample.coverage)
+                progress.advance(sample.frames, split)
+            plays += 1
         file = writer.close()
     except BaseException:
         writer.discard()
         raise
+    _plays(manifest)[split] += plays
     enter_shard(folder, manifest, split, writer.path.name, file, frames, coverages)
 
 
@@ -342,92 +365,3 @@ def finish(config: RecordConfig, folder: Path, manifest: DataManifest) -> None:
     write_atomic(folder / COVERAGE_NAME, draw_coverage(coverage, title))
     manifest["complete"] = True
     write_manifest(folder, manifest)
-
-
-def _samples(
-    config: RecordConfig, split: str, index: int, pool: ProcessPoolExecutor | None, workers: int
-) -> Iterator[Sample]:
-    """Yield the episodes of a split in order from ``index`` on, without end, a few of them played ahead."""
-    if pool is None:
-        with closing(_Recorder(config)) as recorder:
-            while True:
-                yield recorder.episode(split, index)
-                index += 1
-    ahead: deque[Future[Sample]] = deque()
-    try:
-        while True:
-            while len(ahead) < 2 * workers:
-                ahead.append(pool.submit(_episode_in_worker, split, index))
-                index += 1
-            yield ahead.popleft().result()
-    finally:
-        for future in ahead:
-            future.cancel()
-
-
-class _Recorder:
-    """Plays episodes of one recording, on one open game where that makes a fresh one at each reset."""
-
-    def __init__(self, config: RecordConfig) -> None:
-        self._config = config
-        self._players = players_of(config)
-        self._game: gymnasium.Env[Any, Any] | None = None
-
-    def episode(self, split: str, index: int) -> Sample:
-        """Play and encode a split's episode number ``index``."""
-        seed = level_seed(self._config.seed, split, index)
-        assert split_of(seed) == split
-        key = f"{split}-{index:06d}"
-        game = self._open()
-        facts = describe_game(game)
-        policy = make_policy(self._players, game, facts.action_names, _agents(self._config))
-        policy.reset(int(np.random.SeedSequence([self._config.seed, seed]).generate_state(1)[0]))
-        frames, actions, infos = play_episode(game, policy, seed, self._config.episode_steps)
-        meta = {
-            "episode_id": key,
-            "env_id": self._config.env,
-            "level_seed": seed,
-            "split": split,
-            "policy": self._players,
-            "action_names": list(facts.action_names),
-            "fps": facts.fps,
-        }
-        episode = make_episode(frames, actions, infos, meta)
-        return Sample(key, encode_episode(episode), len(frames), episode_coverage(episode, infos[-1]))
-
-    def close(self) -> None:
-        """Close the game that is open."""
-        if self._game is not None:
-            self._game.close()
-            self._game = None
-
-    def _open(self) -> gymnasium.Env[Any, Any]:
-        # Otherwise a game of its own for every episode: nothing that one keeps past reset can reach the next.
-        if self._game is None or not self._game.metadata.get("fresh_reset"):
-            self.close()
-            self._game = open_game(self._config.env, self._config.options)
-        return self._game
-
-
-_worker_recorder: _Recorder | None = None
-"""The recorder of this worker process."""
-
-
-def _episode_in_worker(split: str, index: int) -> Sample:
-    assert _worker_recorder is not None
-    return _worker_recorder.episode(split, index)
-
-
-def _start_worker(config: RecordConfig) -> None:
-    """Be ready to play; leave Ctrl-C to the parent, and end when it is gone, even if it was killed."""
-    global _worker_recorder
-    _worker_recorder = _Recorder(config)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-
-    def end_with_parent() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()

@@ -2,9 +2,10 @@
 
 import gymnasium
 
+from worldlet.games.making import make
 from worldlet.games.platformer import PlatformerEnv, PlatformerVectorEnv
 
-__all__ = ["PlatformerEnv", "PlatformerVectorEnv", "register"]
+__all__ = ["PlatformerEnv", "PlatformerVectorEnv", "make", "register"]
 
 
 def register() -> None:

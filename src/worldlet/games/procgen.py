@@ -11,10 +11,9 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-NAMES = (
-    "bigfish", "bossfight", "caveflyer", "chaser", "climber", "coinrun", "dodgeball", "fruitbot",
-    "heist", "jumper", "leaper", "maze", "miner", "ninja", "plunder", "starpilot",
-)  # fmt: skip
+from worldlet.games.catalog import PROCGEN_NAMES
+from worldlet.manifest import suggestion
+
 ACTION_NAMES = (
     "left_down", "left", "left_up", "down", "noop", "up", "right_down", "right", "right_up",
     "fire_d", "fire_a", "fire_w", "fire_s", "fire_q", "fire_e",
@@ -44,8 +43,11 @@ class Procgen(gymnasium.Env[np.ndarray, np.int64]):
     def __init__(self, name: str, **options: Any) -> None:
         procgen = importlib.import_module("procgen")
 
-        if name not in NAMES:
-            raise ValueError(f"there is no Procgen game {name!r}: the games are {', '.join(NAMES)}")
+        if name not in PROCGEN_NAMES:
+            known = ", ".join(PROCGEN_NAMES)
+            raise ValueError(
+                f"there is no Procgen game {name!r}{suggestion(name, PROCGEN_NAMES)}: the games are {known}"
+            )
         self._make, self._name, self._options = procgen.ProcgenGym3Env, name, options
         self._game: Any = None
         self.observation_space = Box(0, 255, (64, 64, 3), np.uint8)
@@ -55,7 +57,6 @@ class Procgen(gymnasium.Env[np.ndarray, np.int64]):
             "render_fps": 15,
             "action_names": ACTION_NAMES,
             "key_bindings": _key_bindings(),
-            "fresh_reset": True,
             **({"action_weights": _weights()} if name in _SIDE_SCROLLERS else {}),
         }
 

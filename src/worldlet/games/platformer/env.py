@@ -132,6 +132,8 @@ class PlatformerEnv(gymnasium.Env[np.ndarray, np.int64]):
         "action_names": ACTION_NAMES,
         "key_bindings": KEY_BINDINGS,
         "themes": THEMES,
+        "fresh_reset": True,
+        "levels": True,
     }
 
     def __init__(self, scale: int = 1, themes: tuple[str, ...] | None = None, render_mode: str | None = None):

@@ -23,6 +23,7 @@ def main() -> None:
     # What a game prints must not get between the messages.
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    sys.path[0] = os.getcwd()  # our own folder would hide games' modules of the same names; theirs may lie here
     _load_worldlet(Path(__file__).resolve().parents[2])
     with contextlib.suppress(EOFError, BrokenPipeError):
         serve(requests, replies)
@@ -47,7 +48,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
                 from worldlet.games.making import make_here
 
                 wanted = messages.unpack_values(payload)
-                game = make_here(wanted["game"], wanted["options"])
+                game = make_here(wanted["game"], **wanted["options"])
                 messages.send(replies, messages.MADE, messages.pack_values(_describe(game)))
         except Exception as error:
             # With the trace on standard error, the parent's sentence need only hold what went wrong.

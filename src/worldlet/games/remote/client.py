@@ -17,7 +17,7 @@ from gymnasium.spaces import Box, Discrete
 from worldlet.games.remote import messages
 
 CHILD = Path(__file__).with_name("child.py")
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 """A game that does not answer for so long is taken for hung."""
 
 
@@ -36,6 +36,8 @@ class RemoteGame(gymnasium.Env[np.ndarray, np.int64]):
     """
 
     def __init__(self, python: Path | str, env_id: str, options: dict[str, Any]) -> None:
+        if not os.access(python, os.X_OK):
+            raise ValueError(f"there is no Python interpreter at {python}: give the path of an environment's own")
         self._env_id = env_id
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the child is)
         environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}

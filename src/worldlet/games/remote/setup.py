@@ -24,6 +24,7 @@ class Setup:
 
 SETUPS = {
     "procgen": Setup(("procgen-mirror==0.10.7", "numpy==1.26.4"), "it needs numpy below 2"),
+    "flappy": Setup(("flappy-bird-gymnasium==0.4.0",), "it needs another pygame than the rest"),
 }
 
 

@@ -1,0 +1,142 @@
+"""Recording against the bare environment's speed, game by game, side by side in one run; prints a Markdown table.
+
+    python benchmarks/recording_speed.py --frames 2000 ALE/Breakout-v5 procgen/coinrun
+
+Both sides are counted in CPU seconds (of this process and the ended children), so that a busy machine changes little,
+and alternate: bare, record, bare, record. *Bare* is the package's own environment alone, holding random actions just as
+long, drawing its picture where it must be drawn; *recorded* is `worldlet record` with one worker: the same game, the
+player, resizing, lossless video, shards. Loading packages is not counted, opening games is on both sides.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from worldlet.data.record import RecordConfig, record
+from worldlet.games import make
+from worldlet.games.catalog import find_family
+
+# Runs under the interpreter that has the game, where Worldlet may be missing.
+BARE = """
+import json, sys, time
+import numpy as np
+env_id, module, options, skip, frames, steps = json.loads(sys.argv[1])
+import importlib
+if module: importlib.import_module(module)
+rng = np.random.default_rng(0)
+if env_id.startswith("procgen/"):
+    from procgen import ProcgenGym3Env
+    def open_game(seed):
+        return ProcgenGym3Env(num=1, env_name=env_id[8:], num_levels=1, start_level=seed, rand_seed=0, num_threads=0)
+    def step(env, action):
+        env.act(np.array([action])); env.observe()
+        return False
+    count = 15
+else:
+    if env_id.startswith("crafter/"):
+        import crafter
+        def open_game(seed):
+            env = crafter.Env(seed=seed); env.reset(); return env
+        count, drawn = 17, False
+    else:
+        import gymnasium
+        drawn = options.pop("drawn")
+        kept = gymnasium.make(env_id, disable_env_checker=True, **options)
+        def open_game(seed):
+            kept.reset(seed=seed); return kept
+        count = kept.action_space.n
+    def step(env, action):
+        for _ in range(skip):
+            ended = any(env.step(action)[2:4]) if not env_id.startswith("crafter/") else env.step(action)[2]
+            if ended: break
+        if drawn: env.render()
+        return ended
+open_game(0)
+begun, done, seed = time.process_time(), 0, 0
+while done < frames:
+    seed += 1
+    env = open_game(seed)
+    for _ in range(min(steps, frames - done)):
+        ended = step(env, int(rng.integers(count)))
+        done += 1
+        if ended: break
+print(done / (time.process_time() - begun))
+"""
+
+
+def main() -> None:
+    """Measure the games named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("games", nargs="+")
+    parser.add_argument("--frames", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    print("| game | frames | actions | levels | bare, frames/CPU s | recorded, frames/CPU s | ratio | raw / shards |")
+    print("|---|---|---|---|---|---|---|---|")
+    for env_id in options.games:
+        print(row(env_id, options.frames, options.rounds), flush=True)
+
+
+def row(env_id: str, frames: int, rounds: int, steps: int = 500) -> str:
+    """Measure one game; return its line of the table."""
+    game = make(env_id)
+    height, width = game.observation_space.shape[:2]
+    facts = f"{height}x{width} at {game.metadata['render_fps']:g}/s | {game.action_space.n} | {game.metadata['levels']}"
+    game.close()
+    bare, recorded, ratio = [], [], 0.0
+    for _ in range(rounds):
+        bare.append(bare_speed(env_id, frames, steps))
+        speed, ratio = recorded_speed(env_id, frames, steps)
+        recorded.append(speed)
+    best_bare, best = max(bare), max(recorded)
+    return f"| {env_id} | {facts} | {best_bare:,.0f} | {best:,.0f} | {best / best_bare:.2f} | {ratio:.0f} |"
+
+
+def bare_speed(env_id: str, frames: int, steps: int) -> float:
+    """Return frames a CPU second of the package's own environment."""
+    family = find_family(env_id)
+    assert family is not None, f"{env_id} is not in the catalogue"
+    python = sys.executable
+    if family.setup:
+        from worldlet.games.remote.setup import environment_python
+
+        python = str(environment_python(family.setup))
+    drawn = family.title in ("MiniGrid", "Flappy Bird")
+    options = {**family.options, "drawn": drawn, **({"render_mode": "rgb_array"} if drawn else {})}
+    wanted = json.dumps([env_id, family.module, options, family.frame_skip, frames, steps])
+    command = [python, "-W", "ignore", "-c", BARE, wanted]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return float(done.stdout.split()[-1])
+
+
+def recorded_speed(env_id: str, frames: int, steps: int) -> tuple[float, float]:
+    """Return frames a CPU second of the recorder, and how many times larger the raw frames are than the shards."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = RecordConfig(
+            env=env_id, out=str(Path(folder) / "data"), frames=frames, episode_steps=steps, players="random", workers=1,
+            held_out="levels", val_fraction=0.0, test_fraction=0.0,
+        )  # fmt: skip
+        begun = cpu_seconds()
+        summary = record(config, Console(quiet=True))
+        seconds = cpu_seconds() - begun
+        manifest = json.loads((Path(folder) / "data" / "manifest.json").read_bytes())
+        height, width = manifest["frame_size"]
+        return summary.frames / seconds, summary.frames * height * width * 3 / summary.bytes
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of its children that have ended."""
+    time.sleep(0.01)
+    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+if __name__ == "__main__":
+    main()

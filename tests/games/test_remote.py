@@ -1,0 +1,142 @@
+"""A game in a child process is the same game, ends with us, and fails in a clear sentence."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldlet.games import make
+from worldlet.games.remote import client, messages, setup
+from worldlet.games.remote.client import GameCrash
+
+ROOT = Path(__file__).parents[2]
+ODD = "tests.games.odd_games:"
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def play(game, seed=5):
+    frames, info = [game.reset(seed=seed)[0]], {}
+    for action in (1, 2, 0, 1):
+        frame, reward, terminated, truncated, info = game.step(action)
+        frames.append(frame.copy())
+    return np.stack(frames), reward, terminated, truncated, info
+
+
+def test_a_game_in_a_child_is_the_same_game():
+    here, there = make(ODD + "Offset"), make(ODD + "Offset", python=sys.executable)
+    assert there.observation_space == here.observation_space and there.action_space == here.action_space
+    assert [tuple(there.metadata["action_names"]), there.metadata["key_bindings"]] == [
+        here.metadata["action_names"],
+        here.metadata["key_bindings"],
+    ]
+    for seed in (5, 6):
+        ours, theirs = play(here, seed), play(there, seed)
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        assert ours[1:] == theirs[1:]
+    info = there.reset(seed=1)[1]
+    assert info["lives"] == 3 and info["place"].tolist() == [1.5, 2] and "what" not in info
+    there.close()
+    there.close()
+
+
+def test_options_reach_the_child_and_its_refusal_comes_back():
+    game = make(ODD + "Shows", python=sys.executable, frame_skip=4)
+    game.reset(seed=1)
+    assert game.step(0)[0][0, 0, 1] == 4
+    game.close()
+    with pytest.raises(ValueError, match="cannot be made: .*takes no arguments"):
+        make(ODD + "Shows", python=sys.executable, colour="red")
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("raise", "raised RuntimeError: the floor gave way"),
+        ("die", "ended with exit code 3: out of lives"),
+        ("hang", "has not answered for 1 s"),
+    ],
+)
+def test_a_child_that_fails_says_how(how, message, monkeypatch):
+    game = make(ODD + "Fragile", python=sys.executable, how=how)
+    game.reset(seed=2)
+    game.step(0)
+    game.step(0)
+    monkeypatch.setattr(client, "PATIENCE_SECONDS", 1.0)
+    with pytest.raises(GameCrash, match=message):
+        game.step(0)
+    game.close()
+
+
+def test_an_interpreter_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no Python interpreter"):
+        make(ODD + "Shows", python=str(tmp_path / "python"))
+
+
+def gone(pid):
+    try:
+        return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_the_child_ends_with_us_even_when_we_are_killed():
+    code = (
+        "import sys, time\nfrom worldlet.games import make\n"
+        f"game = make({ODD + 'Shows'!r}, python=sys.executable)\n"
+        "print(game._child.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        child = int(parent.stdout.readline())
+        assert not gone(child)
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while not gone(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_messages_come_through_whole_and_a_broken_pipe_is_told():
+    values = {"a": [1, 2.5, None, True], "b": {"c": np.arange(6, dtype=np.int16).reshape(2, 3)}, "d": np.float32(0.5)}
+    back = messages.unpack_values(messages.pack_values({**values, "no": object(), "words": np.array(["x"])}))
+    assert back.keys() == values.keys() and back["a"] == values["a"] and back["d"] == 0.5
+    assert back["b"]["c"].dtype == np.int16 and back["b"]["c"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    reader, writer = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
+    messages.send(writer, messages.STEP, messages.pack_step(-7))
+    kind, payload = messages.receive(reader)
+    assert kind == messages.STEP and messages.unpack_step(payload) == -7
+    writer.write(messages.STEP)
+    writer.close()
+    with reader, pytest.raises(EOFError):
+        messages.receive(reader)
+
+
+def test_setting_up_makes_an_environment_once_and_says_what_failed(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDLET_HOME", str(tmp_path))
+    installs = []
+
+    def install(command, **kwargs):
+        installs.append(command)
+        return subprocess.CompletedProcess(command, len(installs) % 2, "", "ERROR: no wheel for it\n")
+
+    monkeypatch.setattr(setup.subprocess, "run", install)
+    monkeypatch.setattr(setup.venv, "create", lambda folder, **kwargs: Path(folder).mkdir(parents=True))
+    with pytest.raises(ValueError, match="no wheel for it"):
+        setup.set_up("procgen")
+    with pytest.raises(ValueError, match="`worldlet setup procgen`"):
+        setup.environment_python("procgen")
+    folder = setup.set_up("procgen")
+    assert setup.set_up("procgen") == folder and len(installs) == 2
+    assert "procgen-mirror==0.10.7" in installs[-1] and setup.environment_python("procgen").is_relative_to(folder)
+    with pytest.raises(ValueError, match="knows procgen, flappy"):
+        setup.set_up("proc")
