@@ -131,6 +131,27 @@ def _capture(arguments: list[str]) -> None:
     print(f"{done.folder}: {done.frames} frames in {done.episodes} episodes, {done.bytes / 1e6:.1f} MB; {steady}")
 
 
+def _prepare(arguments: list[str]) -> None:
+    from worldlet.data.prepare import PrepareConfig, prepare
+
+    done = prepare(parse_config(_parser("prepare"), PrepareConfig, arguments))
+    for name, reason in done.skipped.items():
+        print(f"skipped {name}: {reason}")
+    print(f"{done.folder}: {done.frames} frames in {done.episodes} episodes{_dropped(done.dropped)}")
+
+
+def _filter(arguments: list[str]) -> None:
+    from worldlet.data.filter import CleanConfig, clean
+
+    done = clean(parse_config(_parser("filter"), CleanConfig, arguments))
+    print(f"{done.folder}: {done.frames} frames in {done.episodes} episodes{_dropped(done.dropped)}")
+
+
+def _dropped(frames: dict[str, int]) -> str:
+    counts = ", ".join(f"{count} {reason}" for reason, count in frames.items())
+    return f"; frames dropped: {counts}" if counts else ""
+
+
 def _train(arguments: list[str]) -> None:
     from worldlet.recipes import find_recipe, recipes
     from worldlet.recipes.complete import complete
@@ -251,6 +272,18 @@ VERBS = {
         "record a desktop game, or with --url a web game, while you play it",
         "--window SuperTux --out data/tux",
         _capture,
+    ),
+    "prepare": Verb(
+        "VIDEOS --out DATA",
+        "turn videos, with or without an action log, or pictures into a data set",
+        "~/videos/mygame --actions actions.csv --out data/mygame",
+        _prepare,
+    ),
+    "filter": Verb(
+        "DATA --out CLEAN",
+        "drop black, glitched, menu, frozen and stuck spans, and show them",
+        "data/mygame --out data/clean",
+        _filter,
     ),
     "train": Verb(
         "DATA --out RUN",

@@ -15,7 +15,7 @@ import worldlet
 from tests.tiny_world import build_tiny_world
 from worldlet import cli
 
-PIPELINE = ["setup", "record", "capture", "train", "export", "eval", "compare", "play", "serve"]
+PIPELINE = ["setup", "record", "capture", "prepare", "filter", "train", "export", "eval", "compare", "play", "serve"]
 BLOCK_TRAINING = f"""
 import sys
 class Blocked:

@@ -79,6 +79,8 @@ def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch
         pytest.importorskip("torch", reason="this verb needs the training extra")
     entry = {
         "record": "worldlet.data.record.record",
+        "prepare": "worldlet.data.prepare.prepare",
+        "filter": "worldlet.data.filter.clean",
         "train": "worldlet.train.run.train",
         "export": "worldlet.export.export",
         "eval": "worldlet.eval.suite.evaluate",
@@ -87,7 +89,7 @@ def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch
     }[verb]
     if verb == "train":
         monkeypatch.setattr("worldlet.recipes.complete.complete", lambda config: None)
-    done = SimpleNamespace(folder="data", frames=0, episodes=0, bytes=0, finished=True)
+    done = SimpleNamespace(folder="data", frames=0, episodes=0, bytes=0, finished=True, skipped={}, dropped={})
     calls: list[Any] = []
 
     def note(*given: Any, **options: Any) -> Any:
