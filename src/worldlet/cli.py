@@ -132,6 +132,12 @@ def _capture(arguments: list[str]) -> None:
 
 
 def _prepare(arguments: list[str]) -> None:
+    if arguments[:1] == ["vpt"]:
+        from worldlet.data.vpt.prepare import VptConfig, prepare_vpt
+
+        kept = prepare_vpt(parse_config(_parser("prepare"), VptConfig, arguments[1:]))
+        print(f"{kept.folder}: {kept.frames} frames in {kept.episodes} episodes, {kept.bytes / 1e6:.1f} MB")
+        return
     from worldlet.data.prepare import PrepareConfig, prepare
 
     done = prepare(parse_config(_parser("prepare"), PrepareConfig, arguments))
@@ -274,8 +280,8 @@ VERBS = {
         _capture,
     ),
     "prepare": Verb(
-        "VIDEOS --out DATA",
-        "turn videos, with or without an action log, or pictures into a data set",
+        "VIDEOS | vpt INDEX --out DATA",
+        "turn videos, pictures or OpenAI's VPT recordings into a data set",
         "~/videos/mygame --actions actions.csv --out data/mygame",
         _prepare,
     ),
