@@ -1,4 +1,4 @@
-"""What a data set has seen: counts of actions and events, how far the players came, and a picture of it all."""
+"""What a data set has seen: actions and events, how far the players came, how many frames differ; and a picture."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from worldlet.data import distinct
 from worldlet.records import Episode
 
 _COUNTS = ("actions", "events", "themes")
 _LISTS = ("episode_lengths", "deaths", "coins", "distances")
+_PICTURES = ("frames", "patches")
 
 _PAPER, _INK, _BAR = (250, 249, 245), (40, 44, 52), (74, 122, 188)
 _ROW, _BAR_WIDTH, _LABEL_WIDTH, _MARGIN = 18, 220, 110, 16
@@ -29,6 +31,10 @@ def episode_coverage(episode: Episode, last_info: Mapping[str, Any]) -> dict[str
         "themes": {theme: len(episode.frames_THWC)} if theme else {},
         "episode_lengths": [len(episode)],
         **{name: _whole(last_info.get(key)) for name, key in _TOTALS.items()},
+        "distinct": {
+            "frames": _sketch(distinct.frame_hashes(episode.frames_THWC)),
+            "patches": _sketch(distinct.patch_hashes(episode.frames_THWC[:: distinct.SAMPLED])),
+        },
     }
 
 
@@ -36,24 +42,33 @@ def merge(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Add up the counts of episodes or shards, in order."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in _COUNTS}
     lists: dict[str, list[int]] = {name: [] for name in _LISTS}
+    parts = list(parts)
     for part in parts:
         for name in _COUNTS:
             counts[name].update(part[name])
         for name in _LISTS:
             lists[name] += part[name]
-    return {**{name: dict(sorted(count.items())) for name, count in counts.items()}, **lists}
+    # A folder that was begun before pictures were counted goes on without their count.
+    pictures = [part["distinct"] for part in parts if "distinct" in part]
+    return {
+        **{name: dict(sorted(count.items())) for name, count in counts.items()},
+        **lists,
+        "distinct": {name: _merge_sketches([part[name] for part in pictures]) for name in _PICTURES},
+    }
 
 
 def summarise(coverage: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace the per-episode lists by total, least, mean and greatest."""
-    return {name: _spread(values) if name in _LISTS else values for name, values in coverage.items()}
+    """Replace the per-episode lists by total, least, mean and greatest, and the sketches by counts."""
+    summary = {name: _spread(values) if name in _LISTS else values for name, values in coverage.items()}
+    return {**summary, "distinct": _distinct_counts(coverage)}
 
 
 def draw_coverage(coverage: Mapping[str, Any], title: str) -> bytes:
     """Return a PNG with a bar chart for each count and a histogram over episodes for each list of ``merge``."""
     charts = [(name, coverage[name]) for name in _COUNTS]
     charts += [(f"{name.replace('_', ' ')} (episodes)", _histogram(coverage[name])) for name in _LISTS]
-    charts = [(name, bars) for name, bars in charts if bars]
+    charts += [(f"{name}, seen and distinct", counts) for name, counts in _distinct_counts(coverage).items()]
+    charts = [(name, bars) for name, bars in charts if any(bars.values())]
     columns = [charts[0::2], charts[1::2]]
     column_width = _LABEL_WIDTH + _BAR_WIDTH + 90
     height = max(sum((len(bars) + 2) * _ROW for _, bars in column) for column in columns)
@@ -67,6 +82,22 @@ def draw_coverage(coverage: Mapping[str, Any], title: str) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _sketch(hashes: np.ndarray[Any, Any]) -> dict[str, Any]:
+    return {"seen": len(hashes), "sketch": distinct.write_sketch(distinct.sketch(hashes))}
+
+
+def _merge_sketches(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    merged = distinct.merge_sketches([distinct.read_sketch(part["sketch"]) for part in parts])
+    return {"seen": sum(part["seen"] for part in parts), "sketch": distinct.write_sketch(merged)}
+
+
+def _distinct_counts(coverage: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    return {
+        name: {"seen": part["seen"], "distinct": distinct.count_distinct(distinct.read_sketch(part["sketch"]))}
+        for name, part in coverage.get("distinct", {}).items()
+    }
 
 
 _TOTALS = {"deaths": "deaths", "coins": "coins", "distances": "distance"}

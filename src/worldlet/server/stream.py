@@ -129,6 +129,10 @@ class PacedStream:
         self._acked = max(self._acked, min(sequence, self._sent))
         self._room.set()
 
+    def show(self, frame: StreamFrame) -> None:
+        """Send this frame next, also where the world stands still."""
+        self._latest.put(frame)
+
     def forget(self) -> None:
         """Throw away a frame that waits to be sent: the session has jumped elsewhere."""
         self._latest.clear()

@@ -114,18 +114,17 @@ def train_agent(
 ) -> AgentFacts:
     """Train the agent in ``folder``, or train it on, until it has made ``config.steps`` decisions.
 
-    Raises ValueError where the folder holds an agent of another game or sight. After Ctrl-C the agent is saved and
-    KeyboardInterrupt raised again; the same call goes on from there.
+    An agent that is there already keeps its own sight; one of another game is a ValueError. After Ctrl-C the agent is
+    saved and KeyboardInterrupt raised again; the same call goes on from there.
     """
     path = folder / AGENT_NAME
     found = read_facts(path) if path.exists() else None
-    if found and (found.game, found.size, found.repeat) != (config.game, config.size, config.frames_per_decision):
-        raise ValueError(
-            f"{path} was trained for {found.game}, looking at {found.size} pixels every {found.repeat} frames: "
-            "use the same settings or another folder"
-        )
+    if found and found.game != config.game:
+        raise ValueError(f"{path} was trained for {found.game}, not for {config.game}: use another folder")
     if found and found.steps >= config.steps:
         return found
+    if found:
+        config = replace(config, size=found.size, repeat=found.repeat)
     done = found.steps if found else 0
     games = DummyVecEnv([_maker(make_env, config, [config.seed, index, done]) for index in range(config.envs)])
     try:
