@@ -236,7 +236,7 @@ def _manifest(
     first = known.tracks[0].survey
     manifest: DataManifest = {
         "format": FORMAT,
-        "env_id": f"video:{Path(config.source).expanduser().resolve().stem}",
+        "env_id": f"video/{Path(config.source).expanduser().resolve().stem}",
         "options": {},
         "frame_size": list(first.size),
         "fps": first.fps,

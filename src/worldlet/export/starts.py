@@ -66,7 +66,10 @@ def _caption(episode: Episode, frame: int) -> str:
     """What the game itself says of a frame, by playing the episode again; else the episode's own caption."""
     import worldlet.games  # noqa: F401 (registers our games)
 
-    env = gymnasium.make(episode.meta["env_id"], **dict(episode.meta.get("options") or {}))
+    try:
+        env = gymnasium.make(episode.meta["env_id"], **dict(episode.meta.get("options") or {}))
+    except (gymnasium.error.Error, ImportError):  # a video or a captured window: nothing to play again
+        return str(episode.meta["caption"])
     try:
         env.reset(seed=int(episode.meta["level_seed"]))
         info: dict[str, object] = {}
