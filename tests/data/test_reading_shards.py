@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from worldlet.data.record import RecordConfig, record
-from worldlet.data.shards import ShardWriter, read_episodes, read_manifest, read_samples
+from worldlet.data.shards import ShardWriter, read_episodes, read_manifest, read_samples, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,19 @@ def test_a_bad_manifest_is_refused(folder, tmp_path):
         (folder / "manifest.json").write_text(broken)
         with pytest.raises(ValueError, match=message):
             read_manifest(folder)
+
+
+@pytest.mark.parametrize("members, encoding", [("mp4", "h264"), ("frames.npy.xz", "xz"), ("both", "h264+xz")])
+def test_the_manifest_says_how_frames_are_encoded(folder, members, encoding):
+    writer = ShardWriter(folder / "train-000000.tar")
+    for key, member in enumerate(["mp4", "frames.npy.xz"] if members == "both" else [members]):
+        writer.write(f"train-{key:06d}", {member: b"", "actions.npy": b""})
+    writer.close()
+    manifest = read_manifest(folder)
+    assert all(shard["encoding"] in ("xz", "h264") for shard in manifest["shards"])  # as recorded
+    del manifest["shards"][-1]["encoding"]
+    write_manifest(folder, manifest)
+    assert read_manifest(folder)["shards"][-1]["encoding"] == encoding
 
 
 def test_a_shard_has_its_name_only_when_it_is_whole(tmp_path):

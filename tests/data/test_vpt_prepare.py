@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from tests.data.vpt_recording import counts, line, write_segment
+from worldlet.cli import main
 from worldlet.data.record import SPLITS, split_of
 from worldlet.data.shards import read_episodes, read_manifest
 from worldlet.data.vpt import prepare
@@ -137,6 +138,15 @@ def test_other_settings_do_not_mix(recordings, tmp_path):
 def test_values_out_of_range_are_refused(recordings, tmp_path, settings):
     with pytest.raises(ValueError, match="must be|leave something"):
         config(recordings, tmp_path, **settings)
+
+
+def test_the_verb(recordings, tmp_path, capsys):
+    out = tmp_path / "data"
+    options = ["--segments", "0", "--height", "8", "--width", "16", "--out", str(out)]
+    assert main(["prepare", "vpt", str(recordings), *options]) == 0
+    assert f"{out}: 60 frames in 3 episodes" in capsys.readouterr().out
+    assert main(["prepare", "vpt", str(tmp_path / "nothing"), "--out", str(out)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
 
 
 def test_nothing_of_use_is_an_error(tmp_path):

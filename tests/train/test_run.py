@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def test_the_dynamics_learns_the_tokens_of_the_runs_own_tokenizer(whole: Path, d
 
     tokenizer = load_tokenizer(whole)
     (path,) = (whole / "tokens").glob("val-*.npz")
-    assert path.stem == f"val-{run.fingerprint(tokenizer)}"
+    assert path.stem == f"val-{run.fingerprint(tokenizer)}-{run.data_mark(data, 'val')}"
     table = TokenTable.load(path)
     for start, episode in zip(table.starts, read_episodes(data, "val"), strict=True):
         frames = episode.frames_THWC[:5]
@@ -107,6 +108,24 @@ def test_the_dynamics_learns_the_tokens_of_the_runs_own_tokenizer(whole: Path, d
     assert run.fingerprint(other) == run.fingerprint(tokenizer), "the decoder does not matter"
     other.quantizer.codebook[0, 0] += 1
     assert run.fingerprint(other) != run.fingerprint(tokenizer)
+
+
+def test_tokens_are_kept_for_the_data_they_are_of(whole: Path, data: Path, tmp_path: Path) -> None:
+    from worldlet.data.clips import TokenTable
+    from worldlet.data.shards import read_manifest, write_manifest
+
+    other, copy = shutil.copytree(data, tmp_path / "data"), shutil.copytree(whole, tmp_path / "run")
+    manifest = read_manifest(other)
+    (val,) = [shard for shard in manifest["shards"] if shard["split"] == "val"]
+    kept = [shard for shard in manifest["shards"] if shard["split"] != "train"]
+    manifest["shards"] = [*kept, {**val, "split": "train"}]
+    write_manifest(other, manifest)
+    before = set((copy / "tokens").iterdir())
+    run._build("dynamics", copy, dataclasses.replace(load_config(copy), data=str(data)))
+    assert set((copy / "tokens").iterdir()) == before, "the same data is not encoded again"
+    run._build("dynamics", copy, dataclasses.replace(load_config(copy), data=str(other)))
+    (path,) = set((copy / "tokens").iterdir()) - before
+    assert path.name.startswith("train-") and len(TokenTable.load(path)) == val["frames"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -28,8 +28,8 @@ _ADVICE = "delete the folder and record it again"
 class ShardEntry(TypedDict):
     """One finished shard: its file, what it holds, and the hash that a reader checks.
 
-    ``encoding`` is how its frames are kept, see ``worldlet.data.codec``; shards without it hold mp4. ``source`` names
-    the recording that a shard holds, where a shard holds just one.
+    ``encoding`` is how its frames are kept, see ``shard_encoding``; shards of earlier versions do not say. ``source``
+    names the recording that a shard holds, where a shard holds just one.
     """
 
     file: str
@@ -78,24 +78,17 @@ class ShardWriter:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.bytes = 0
-        self._encodings = set[str]()
         self._unfinished = self.path.with_name(self.path.name + UNFINISHED)
         self._file: BinaryIO = open(self._unfinished, "wb")  # noqa: SIM115
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
     def write(self, key: str, members: Mapping[str, bytes]) -> None:
         """Add one sample, its members sorted by extension."""
-        self._encodings |= {name for name, member in FRAME_MEMBERS.items() if member in members}
         for extension, data in sorted(members.items()):
             entry = tarfile.TarInfo(f"{key}.{extension}")
             entry.size = len(data)
             self._tar.addfile(entry, io.BytesIO(data))
             self.bytes += len(data)
-
-    @property
-    def encoding(self) -> str:
-        """How the frames of the samples so far are encoded: ``xz``, ``h264``, or both as ``h264+xz``."""
-        return "+".join(sorted(self._encodings))
 
     def close(self) -> FileEntry:
         """Finish the shard: flush it to the disk, give it its name, return its hash and size."""
@@ -114,8 +107,19 @@ class ShardWriter:
 
 
 def write_manifest(folder: Path | str, manifest: DataManifest) -> None:
-    """Replace the manifest in one step."""
+    """Replace the manifest in one step; shards that do not say yet how their frames are encoded are looked at."""
+    for shard in manifest["shards"]:
+        path = Path(folder) / shard["file"]
+        if "encoding" not in shard and path.is_file():
+            shard["encoding"] = shard_encoding(path)
     write_atomic(Path(folder) / MANIFEST_NAME, json.dumps(manifest, indent=1).encode())
+
+
+def shard_encoding(path: Path) -> str:
+    """Return how the frames of a shard are encoded: ``xz``, ``h264``, or ``h264+xz`` where both occur."""
+    with tarfile.open(path, "r:") as tar:
+        extensions = {name.partition(".")[2] for name in tar.getnames()}
+    return "+".join(sorted(name for name, member in FRAME_MEMBERS.items() if member in extensions))
 
 
 def read_manifest(folder: Path | str) -> DataManifest:

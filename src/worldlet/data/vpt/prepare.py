@@ -209,7 +209,6 @@ def _write_segment(config: VptConfig, index: Index, segment: Segment, folder: Pa
             "episodes": len(coverages),
             "frames": frames,
             "coverage": merge(coverages),
-            "encoding": writer.encoding,
             "source": segment.path,
         }
     )
