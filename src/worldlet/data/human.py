@@ -166,7 +166,7 @@ class LiveRecording:
         val, test = self._config.val_fraction, self._config.test_fraction
         shares = {"train": 1 - val - test, "val": val, "test": test}
         wanted = [split for split, share in shares.items() if share > 0]
-        return max(wanted, key=lambda split: shares[split] * self.frames - self._frames_of[split])
+        return min(wanted, key=lambda split: self._frames_of[split] / shares[split])
 
     def _meta(self, key: str) -> dict[str, Any]:
         return {
