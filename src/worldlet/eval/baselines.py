@@ -17,7 +17,7 @@ class Rival(NamedTuple):
     unit: str = ""
 
 
-COPY, IGNORED, SHUFFLED = "copied frame", "ignored actions", "shuffled actions"
+COPY, MEAN, IGNORED, SHUFFLED = "copied frame", "mean image", "ignored actions", "shuffled actions"
 VERDICTS = ("beaten", "unclear", "not beaten")
 RIVALS = (
     Rival("reconstruction PSNR", "reconstruction.psnr_db", COPY, "reconstruction.copy_psnr_db", "dB"),
@@ -28,7 +28,7 @@ RIVALS = (
         )
         for what, key in (("frame", "psnr_db"), ("in view before", "known_psnr_db"), ("hero", "hero_psnr_db"))
         for horizon in (1, 10, 60)
-        for name, prefix in ((COPY, "copy"), (IGNORED, "ignored"), (SHUFFLED, "shuffled"))
+        for name, prefix in ((COPY, "copy"), (MEAN, "mean"), (IGNORED, "ignored"), (SHUFFLED, "shuffled"))
     ),
     Rival("action accuracy", "control.accuracy", SHUFFLED, "control.shuffled_accuracy"),
     Rival("action accuracy", "control.accuracy", IGNORED, "control.ignored_accuracy"),
@@ -69,10 +69,10 @@ def _verdict(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
     return "beaten" if lowest > highest else "unclear"
 
 
-def warnings(pairs: list[dict[str, Any]]) -> list[str]:
-    """Return the sentences that stand at the top of a card whose world does not beat the trivial answers."""
-    lost = [pair for pair in pairs if pair["verdict"] == "not beaten"]
-    return [
+def warnings(card: dict[str, Any]) -> list[str]:
+    """Return what stands at the top of a card: leaks of its data, and trivial answers that its world does not beat."""
+    lost = [pair for pair in card.get("baselines", []) if pair["verdict"] == "not beaten"]
+    return [f"train/test leak: {leak}" for leak in card.get("leaks", {}).get("found", [])] + [
         f"{pair['what']}: {pair['value']:.2f} {pair['unit']}".rstrip()
         + f" does not beat {pair['baseline']} ({pair['baseline_value']:.2f})"
         for pair in lost

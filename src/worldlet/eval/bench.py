@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from worldlet.eval.gold import CONTEXT, Gold
 from worldlet.eval.reading import GameReader
 from worldlet.eval.real import Play, Playable
+from worldlet.eval.recorded import RecordedSuite
 from worldlet.eval.visual import Networks
 from worldlet.manifest import WorldManifest
 
@@ -93,7 +94,7 @@ class Bench:
     """
 
     engine: Dreamer
-    gold: Gold | None
+    gold: Gold | RecordedSuite | None
     reader: GameReader | None
     size: Size
     pictures: Path
@@ -102,7 +103,7 @@ class Bench:
     networks: Networks = field(default_factory=Networks)
 
     @property
-    def suite(self) -> Gold:
+    def suite(self) -> Gold | RecordedSuite:
         """The gold suite, where the part asked for it."""
         assert self.gold is not None
         return self.gold

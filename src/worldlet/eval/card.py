@@ -13,7 +13,7 @@ from worldlet.manifest import write_atomic
 
 FORMAT = 1
 PAGE_NAME = "card.html"
-WARNING = "This world does not beat the trivial answers:"
+WARNING = "This card proves less than it should:"
 
 
 def write_card(card: dict[str, Any], folder: Path) -> None:
@@ -50,7 +50,7 @@ def introduction(card: dict[str, Any]) -> str:
 def markdown(card: dict[str, Any], folder: Path) -> str:
     """Return the card as a page; pictures are shown where they lie beside it in ``pictures/``."""
     lines = [f"# Card of {card['world']['title']}", "", introduction(card), ""]
-    lost = baselines.warnings(card.get("baselines", []))
+    lost = baselines.warnings(card)
     if lost:
         lines += [f"**{WARNING}**", "", *(f"- {line}" for line in lost), ""]
     for table in tables(card):
@@ -68,7 +68,7 @@ def html(card: dict[str, Any], folder: Path) -> str:
     return page(
         title=f"Card of {card['world']['title']}",
         introduction=introduction(card),
-        warnings=baselines.warnings(card.get("baselines", [])),
+        warnings=baselines.warnings(card),
         tables=tables(card),
         pictures=[(path.stem.replace("_", " "), path) for path in picture_files(folder)],
         command=card["run"]["command"],

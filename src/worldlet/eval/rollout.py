@@ -14,6 +14,7 @@ from worldlet.eval.gold import CONTEXT, GoldPlay
 from worldlet.eval.intervals import psnr_figure
 from worldlet.eval.likeness import Likeness
 from worldlet.eval.real import Play, RealSession, idle_action
+from worldlet.eval.recorded import RecordedSuite
 from worldlet.metrics import PooledError
 
 HORIZONS = (1, 5, 10, 30, 60)
@@ -26,9 +27,12 @@ ENEMY_EVENTS = {"death", "stomp"}
 """What may happen to a hero through an enemy."""
 REACH = 8
 """Pixels around the hero's box whose terrain may act on him: one tile."""
-ANSWERS = ("dream", "copy", "ignored", "shuffled", "forced", "ceiling")
-"""Who answers: the dream on its own; the last real frame repeated; the real game where no action, or another play's
-actions, are done; the dream that is shown every real frame but the next; and the real frames through the tokenizer."""
+RECORDED_HORIZONS = (1, 5, 10, 16, 30, 60)
+"""Where recorded episodes take the place of the game: others publish theirs after 16 frames."""
+ANSWERS = ("dream", "copy", "mean", "ignored", "shuffled", "forced", "ceiling")
+"""Who answers: the dream on its own; the last real frame repeated; the mean image of recorded data; the real game where
+no action, or another play's actions, are done; the dream that is shown every real frame but the next; and the real
+frames through the tokenizer. Those that a suite does not know are missing in its figures."""
 LOOKED_AT = ("dream", "copy", "ceiling")
 """Those of them whose pictures are judged by structure and perception too."""
 
@@ -48,7 +52,9 @@ def measure(bench: Bench) -> dict[str, Any]:
     Units of intervals: starts.
     """
     entries = _entries(bench)
-    horizons = [horizon for horizon in (*HORIZONS, *LONG_HORIZONS) if horizon <= max(map(_length, entries), default=1)]
+    asked_of_all = RECORDED_HORIZONS if isinstance(bench.suite, RecordedSuite) else HORIZONS
+    longest = max(map(_length, entries), default=1)
+    horizons = [horizon for horizon in (*asked_of_all, *LONG_HORIZONS) if horizon <= longest]
     scores = {name: {horizon: Scores() for horizon in horizons} for name in ANSWERS}
     likeness = Likeness(bench.networks, horizons)
     films: list[list[NDArray[np.uint8]]] = []
@@ -73,17 +79,19 @@ def measure(bench: Bench) -> dict[str, Any]:
         run_THWC = real.frames_THWC[start : start + 1 + length]
         likeness.add_run(np.stack(dreamed), run_THWC[1:], run_THWC[0])
         if seed < SHOWN:
-            shown = (1, 2, *HORIZONS[1:])
+            shown = [horizon for horizon in (1, 2, *HORIZONS[1:]) if horizon <= length]
             films += [[real.frames_THWC[start + t] for t in shown], [dreamed[t - 1] for t in shown]]
     labels = ["real", "dreamed"] * (len(films) // 2)
     pictures.save(pictures.strips(films, labels), bench.pictures / "rollout.png")
     figures: dict[str, Any] = {}
-    for name, by_horizon in scores.items():
+    present = [name for name in ANSWERS if any(score.starts for score in scores[name].values())]
+    for name in present:
+        by_horizon = scores[name]
         for measured in Scores.NAMES:
             key = measured if name == "dream" else f"{name}_{measured}"
             figures[key] = {str(horizon): score.figure(measured) for horizon, score in by_horizon.items()}
     figures |= likeness.figures(f"{len(entries)} gold rollouts of {bench.suite.env_id}")
-    _draw(bench, figures, horizons)
+    _draw(bench, figures, present, horizons)
     return figures
 
 
@@ -117,13 +125,19 @@ def _length(entry: GoldPlay) -> int:
 
 def _forced_steps(bench: Bench, place: int) -> int:
     """Return the steps that the teacher-forced answers to one start take: one context and one step a horizon."""
-    return len(HORIZONS) * (CONTEXT + 1) if place < bench.size.forced else 0
+    horizons = RECORDED_HORIZONS if isinstance(bench.suite, RecordedSuite) else HORIZONS
+    return len(horizons) * (CONTEXT + 1) if place < bench.size.forced else 0
 
 
 def _real_answers(
     bench: Bench, entries: Sequence[GoldPlay], place: int, asked: Sequence[int]
 ) -> dict[str, dict[int, NDArray[np.uint8]]]:
-    """Return what the real game shows where no action is done, and where those of the next entry's play are."""
+    """Return what the real game shows where no action is done, and where those of the next entry's play are.
+
+    Where only recorded episodes are at hand, their mean image takes the place of both.
+    """
+    if isinstance(bench.suite, RecordedSuite):
+        return {"mean": dict.fromkeys(asked, bench.suite.mean_HWC)}
     entry, other = entries[place], entries[(place + 1) % len(entries)]
     session = RealSession(bench.suite.env_id, entry.level_seed)
     for action in entry.actions[: entry.start]:
@@ -157,7 +171,7 @@ def _through(bench: Bench, real: Play, start: int, asked: Sequence[int]) -> dict
     return dict(zip(asked, bench.decode(bench.encode(frames_BHWC)), strict=True))
 
 
-def _draw(bench: Bench, figures: dict[str, Any], horizons: Sequence[int]) -> None:
+def _draw(bench: Bench, figures: dict[str, Any], present: Sequence[str], horizons: Sequence[int]) -> None:
     """Draw the curves of the whole frame and of the hero."""
     for title, measured, file in (
         ("PSNR of the frame (dB) by dreamed frames", "psnr_db", "rollout_psnr.png"),
@@ -166,7 +180,7 @@ def _draw(bench: Bench, figures: dict[str, Any], horizons: Sequence[int]) -> Non
     ):
         lines = {
             name: [figures[key][str(h)]["value"] for h in horizons]
-            for name in ANSWERS
+            for name in present
             for key in (measured if name == "dream" else f"{name}_{measured}",)
         }
         pictures.save(pictures.curves(horizons, lines, title), bench.pictures / file)
@@ -179,11 +193,12 @@ class Scores:
 
     def __init__(self) -> None:
         self._pools: dict[str, list[PooledError]] = {name: [] for name in self.NAMES}
-        self._undetermined = self._without_hero = 0
+        self._undetermined = self._without_hero = self.starts = 0
 
     def add(self, seen_HWC: NDArray[np.uint8], real: Play, start: int, horizon: int, determined: bool) -> None:
         """Add what one answer shows at one horizon after a start."""
         real_HWC = real.frames_THWC[start + horizon]
+        self.starts += 1
         for pools in self._pools.values():
             pools.append(PooledError())
         self._pools["psnr_db"][-1].add(seen_HWC, real_HWC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from worldlet.eval.baselines import COPY, IGNORED, SHUFFLED, VERDICTS
+from worldlet.eval.baselines import COPY, IGNORED, MEAN, SHUFFLED, VERDICTS
 from worldlet.eval.goals import WANTED, find, goal_text, verdict
 from worldlet.eval.tables import Table, bounds, emphasis, number
 
@@ -14,6 +14,7 @@ WHOSE = {
     "forced_": "the dream, shown every real frame but the next",
     "ceiling_": "the real frames through the tokenizer",
     "copy_": "the last real frame, repeated",
+    "mean_": "the mean image of the data",
     "ignored_": "the real game, no action done",
     "shuffled_": "the real game, another play's actions",
 }
@@ -72,11 +73,11 @@ def baselines(card: dict[str, Any]) -> Table:
     rows = []
     for what, pairs in groups.items():
         rivals = {pair["baseline"]: _with_interval(find(card, pair["baseline_path"])) for pair in pairs}
-        cells = [rivals.get(name, "-") for name in (COPY, IGNORED, SHUFFLED)]
+        cells = [rivals.get(name, "-") for name in (COPY, IGNORED, SHUFFLED, MEAN)]
         worst = max((pair["verdict"] for pair in pairs), key=VERDICTS.index)
         path = pairs[0]["path"]
         rows.append((what, _with_interval(find(card, path)), *cells, _ceiling(card, path), emphasis(worst)))
-    head = ("what", "dream", COPY, IGNORED, SHUFFLED, "real game", "verdict")
+    head = ("what", "dream", COPY, IGNORED, SHUFFLED, MEAN, "real game", "verdict")
     note = (
         "Who copies repeats the last real frame. Who ignores actions is the real game with none done, who shuffles "
         "them the real game under another play's (for control: the dream itself, so treated). The real game is scored "
@@ -176,6 +177,8 @@ def facts(card: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what the card was measured with, as (name, text)."""
     run, world, suite = card["run"], card["world"], card["suite"]
     lines = [(name, _text(value)) for name, value in run.items() if name != "command"]
+    if "leaks" in card:
+        lines += [("leaks", f"{card['leaks']['value']} in {card['leaks']['n']:,} episodes of {card['leaks']['data']}")]
     lines += [("suite", f"{suite['size']['name']}, {suite['sha256'][:16] or 'none'}")]
     lines += [("world", world["identity"][:16])]
     lines += [(name, _text(world[name])) for name in ("parameters", "training", "licence") if world.get(name)]

@@ -28,8 +28,10 @@ from worldlet.eval import (
 from worldlet.eval.bench import FULL, QUICK, Bench, Dreamer, Size
 from worldlet.eval.card import FORMAT, PAGE_NAME, write_card
 from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
+from worldlet.eval.leaks import leaks_figure
 from worldlet.eval.reading import GameReader, reader_for
 from worldlet.eval.real import RealSession
+from worldlet.eval.recorded import RecordedSuite, load_recorded
 from worldlet.eval.surroundings import surroundings
 from worldlet.eval.visual import Networks, find_networks
 from worldlet.manifest import CARD_NAMES, WorldManifest, write_atomic
@@ -53,6 +55,8 @@ class EvalConfig:
     """put card.json and card.md into the world's own folder as well"""
     fvd_network: Path | None = None
     """TorchScript file of the I3D network that FVD is defined by, for those who have it"""
+    data: Path | None = None
+    """data set of the training: nothing in it may meet the suite; where no suite is frozen, its test split is one"""
     rollouts: Path | None = None
     """folder of another system's frames: these are scored, by the same code, in place of a world (docs/card.md)"""
 
@@ -89,16 +93,21 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     from worldlet.engine.engine import load
 
     engine = load(config.world, device=config.device, backend=config.backend)
-    gold, reader = load_gold(engine.manifest.env_id), reader_for(engine.manifest.env_id)
-    Path(config.out).mkdir(parents=True, exist_ok=True)
     size = QUICK if config.quick else FULL
+    frozen, reader = load_gold(engine.manifest.env_id), reader_for(engine.manifest.env_id)
+    gold: Gold | RecordedSuite | None = frozen
+    leaks = None if config.data is None else leaks_figure(config.data, frozen)
+    if gold is None and config.data is not None:
+        gold = load_recorded(config.data, size.plays, size.rollouts)
+    Path(config.out).mkdir(parents=True, exist_ok=True)
     options = " --quick" if config.quick else ""
     networks = find_networks(config.fvd_network)
     options += "" if config.fvd_network is None else f" --fvd-network {config.fvd_network}"
+    options += "" if config.data is None else f" --data {config.data}"
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
     options += "" if config.device == "auto" else f" --device {config.device}"
     command = f"worldlet eval {config.world} --out {config.out}{options}"
-    card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command, networks)
+    card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command, networks, leaks)
     if config.attach:
         for name in CARD_NAMES:
             write_atomic(engine.folder / name, (Path(config.out) / name).read_bytes())
@@ -138,13 +147,14 @@ def evaluate_rollouts(config: EvalConfig, folder: Path) -> dict[str, Any]:
 
 def measure_world(
     engine: Dreamer,
-    gold: Gold | None,
+    gold: Gold | RecordedSuite | None,
     reader: GameReader | None,
     size: Size,
     out: Path,
     world: Path | None,
     command: str,
     networks: Networks | None = None,
+    leaks: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure whatever is given as an engine; `evaluate` and the tests both come here."""
     began = time.time()
@@ -160,6 +170,7 @@ def measure_world(
         "format": FORMAT,
         "world": _world(engine),
         "suite": _suite(gold, size),
+        **({} if leaks is None else {"leaks": leaks}),
         **figures,
         "baselines": baselines.compare(figures),
         "not_judged": not_judged,
@@ -173,10 +184,13 @@ def measure_world(
     return card
 
 
-def _misfit(manifest: WorldManifest, gold: Gold | None) -> str:
+def _misfit(manifest: WorldManifest, gold: Gold | RecordedSuite | None) -> str:
     """Return why a world cannot be asked the gold suite's questions, ``""`` where it can."""
     if gold is None:
-        return f"nobody has frozen a gold suite for {manifest.env_id}"
+        return f"nobody has frozen a gold suite for {manifest.env_id}: give the recorded data set with --data"
+    if isinstance(gold, RecordedSuite):
+        size = gold.replay(gold.plays[0]).frames_THWC.shape[1:3]
+        return "" if size == manifest.frame_size else f"the recorded frames are {size[1]}x{size[0]} pixels"
     real = RealSession(gold.env_id, FIRST_SEED)
     if real.frame.shape[:2] != manifest.frame_size:
         (height, width), (real_height, real_width) = manifest.frame_size, real.frame.shape[:2]
@@ -240,7 +254,7 @@ def _progress(total: int) -> Iterator[Callable[[str, int], None]]:
         yield report
 
 
-def _suite(gold: Gold | None, size: Size) -> dict[str, Any]:
+def _suite(gold: Gold | RecordedSuite | None, size: Size) -> dict[str, Any]:
     """Return which suite was asked, and how its intervals were made."""
     bootstrap = {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "seed": intervals.SEED}
     named = {"sha256": gold.sha256 if gold else "", "version": gold.version if gold else 0}

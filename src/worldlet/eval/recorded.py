@@ -1,0 +1,115 @@
+"""A suite made of recorded episodes, for games that have no frozen one: what was recorded is what really happened."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldlet.data.shards import read_episodes, read_manifest
+from worldlet.eval.gold import CONTEXT, GoldPlay
+from worldlet.eval.real import Play
+from worldlet.records import Episode
+
+SPLITS = ("test", "val")
+"""Splits that no training has seen, the best first."""
+AHEAD = 60
+"""Dreamed frames of a rollout."""
+LONGEST = 300
+"""Actions of an episode that are looked at; the rest is cut."""
+MEAN_EPISODES, MEAN_EVERY = 20, 10
+"""The mean image is that of every tenth frame of so many episodes of the training split."""
+
+
+class RecordedSuite:
+    """The face of a `Gold` suite over the held-out episodes of a data set; there is no game beside it.
+
+    ``plays`` are episodes, ``rollouts`` starts within them, spread evenly; nothing that needs a game has entries. A
+    ``level_seed`` here is the number of an episode. Hero and camera are known where the recorder knew them.
+    ``mean_HWC`` uint8 is the mean image of the data: what one who knows nothing of the moment would show.
+    """
+
+    version = 0
+    control: tuple[GoldPlay, ...] = ()
+    drift: tuple[GoldPlay, ...] = ()
+    long: tuple[GoldPlay, ...] = ()
+
+    def __init__(
+        self, env_id: str, split: str, episodes: list[Episode], rollouts: int, mean_HWC: NDArray[np.uint8]
+    ) -> None:
+        self.env_id, self.split, self.mean_HWC = env_id, split, mean_HWC
+        self._plays = [_play(number, episode) for number, episode in enumerate(episodes)]
+        self.plays = tuple(_entry(play, len(play.actions), 0) for play in self._plays)
+        self.rollouts = tuple(_starts(self._plays, rollouts))
+
+    @property
+    def sha256(self) -> str:
+        """The hash over all pixels and actions that are looked at."""
+        return hashlib.sha256(repr([(play.fingerprint, play.actions) for play in self._plays]).encode()).hexdigest()
+
+    @property
+    def lists(self) -> dict[str, str]:
+        """The hash of the suite under the name of its only list."""
+        return {f"recorded {self.split}": self.sha256}
+
+    def replay(self, play: GoldPlay) -> Play:
+        """Return the recorded episode, cut where the entry ends."""
+        whole, end = self._plays[play.level_seed], len(play.actions)
+        return Play(
+            whole.level_seed, whole.frames_THWC[: end + 1], whole.actions[:end], whole.hero_mask_THW[: end + 1],
+            whole.camera_x[: end + 1], whole.events[: end + 1], whole.theme,
+        )  # fmt: skip
+
+
+def load_recorded(folder: Path, episodes: int, rollouts: int) -> RecordedSuite:
+    """Read the first held-out episodes of a data set as a suite; ValueError where it has none that is long enough."""
+    manifest = read_manifest(folder)
+    written = {shard["split"] for shard in manifest["shards"]}
+    held_out = [name for name in SPLITS if name in written]
+    if not held_out:
+        raise ValueError(f"{folder} has neither a test nor a val split yet: record more before measuring with it")
+    long_enough = (episode for episode in read_episodes(folder, held_out[0]) if len(episode) > CONTEXT)
+    found = list(islice(long_enough, episodes))
+    if not found:
+        raise ValueError(
+            f"no episode of {held_out[0]} in {folder} is longer than {CONTEXT} actions: record longer ones"
+        )
+    mean_HWC = _mean(list(islice(read_episodes(folder, "train"), MEAN_EPISODES)) if "train" in written else found)
+    return RecordedSuite(manifest["env_id"], held_out[0], found, rollouts, mean_HWC)
+
+
+def _mean(episodes: list[Episode]) -> NDArray[np.uint8]:
+    """Return the mean of every tenth frame of some episodes, uint8 (H, W, 3)."""
+    frames_THWC = np.concatenate([episode.frames_THWC[::MEAN_EVERY] for episode in episodes])
+    return np.asarray(frames_THWC.mean(axis=0).round(), dtype=np.uint8)
+
+
+def _play(number: int, episode: Episode) -> Play:
+    """Return an episode as a play, cut, with whatever truth was recorded."""
+    frames_THWC = episode.frames_THWC[: LONGEST + 1]
+    masks = episode.facts.get("hero_mask", np.zeros(frames_THWC.shape[:3], dtype=bool))
+    camera = episode.facts.get("camera", np.zeros((len(frames_THWC), 2), dtype=np.int64))
+    actions = tuple(int(action) for action in episode.actions_T[:LONGEST])
+    events: tuple[tuple[str, ...], ...] = ((),) * len(frames_THWC)
+    return Play(
+        number, frames_THWC, actions, masks[: len(frames_THWC)].astype(bool),
+        camera[: len(frames_THWC), 0].astype(np.int64), events, str(episode.meta.get("theme") or ""),
+    )  # fmt: skip
+
+
+def _entry(play: Play, end: int, start: int) -> GoldPlay:
+    return GoldPlay(play.level_seed, play.actions[:end], start, play.fingerprint)
+
+
+def _starts(plays: list[Play], wanted: int) -> list[GoldPlay]:
+    """Return up to ``wanted`` starts, as many from each play, between its context and 60 frames before its end."""
+    each = -(-wanted // len(plays))
+    found = []
+    for play in plays:
+        latest = max(CONTEXT, len(play.actions) - AHEAD)
+        for start in sorted({int(place) for place in np.linspace(CONTEXT, latest, each)}):
+            found.append(_entry(play, min(len(play.actions), start + AHEAD), start))
+    return found[:wanted]

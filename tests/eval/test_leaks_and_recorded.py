@@ -1,0 +1,150 @@
+"""Suite and training never meet, planted leaks are found, and recorded episodes stand in where there is no game."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.eval.real_game import MANIFEST, TINY, PatchTokens
+from worldlet.data.codec import encode_episode
+from worldlet.data.record import split_of
+from worldlet.data.shards import FORMAT, DataManifest, ShardWriter, write_manifest
+from worldlet.eval.gold import KINDS, Gold, load_gold
+from worldlet.eval.leaks import find_leaks, leaks_figure
+from worldlet.eval.recorded import load_recorded
+from worldlet.eval.suite import measure_world
+from worldlet.records import Episode, StepResult
+
+RANGES = {"train": [0, 10**6], "val": [10**6, 2 * 10**6], "test": [2 * 10**6, 3 * 10**6]}
+
+
+def episode(level_seed: int | None, split: str, length: int = 80, look: int | None = None) -> Episode:
+    """Return an episode in which a square moves; levels of different seeds look different."""
+    rng = np.random.default_rng(level_seed if look is None else look)
+    ground = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    frames = np.repeat(ground[None], length + 1, axis=0)
+    for t in range(length + 1):
+        frames[t, 40:56, t % 112 : t % 112 + 16] = (255, 0, 90)
+    meta = {"episode_id": f"{split}-{level_seed}", "level_seed": level_seed, "split": split, "fps": 30}
+    return Episode(frames, rng.integers(0, 8, length), {}, meta)
+
+
+def data_set(folder: Path, recorded: dict[str, list[Episode]], **changes: Any) -> Path:
+    """Write a data set folder with one shard for each split."""
+    folder.mkdir(parents=True)
+    shards = []
+    for split, episodes in recorded.items():
+        writer = ShardWriter(folder / f"{split}-000000.tar")
+        for number, one in enumerate(episodes):
+            writer.write(f"{split}{number:03d}", encode_episode(one))
+        entry = writer.close()
+        shards.append({"file": writer.path.name, "split": split, "sha256": entry.sha256, "bytes": entry.bytes,
+                       "episodes": len(episodes), "frames": 1, "coverage": {}})  # fmt: skip
+    values: dict[str, Any] = {
+        "format": FORMAT, "env_id": MANIFEST.env_id, "options": {}, "frame_size": [128, 128], "fps": 30.0,
+        "action_names": list(MANIFEST.action_names), "key_bindings": {}, "seed": 0, "recording": {}, "complete": True,
+        "splits": {name: {"level_seeds": seeds, "episodes": 1, "frames": 1} for name, seeds in RANGES.items()},
+        "coverage": {}, "shards": shards,
+    }  # fmt: skip
+    values |= {name: value for name, value in changes.items() if value is not None}
+    missing = {name: values.get(name) for name in DataManifest.__required_keys__}
+    write_manifest(folder, {**missing, **values})  # type: ignore[typeddict-item]
+    return folder
+
+
+def clean(**more: list[Episode]) -> dict[str, list[Episode]]:
+    splits = {"train": [episode(5, "train"), episode(6, "train")], "test": [episode(2 * 10**6, "test")]}
+    return {name: splits.get(name, []) + more.get(name, []) for name in {**splits, **more}}
+
+
+def test_no_level_of_the_frozen_suite_can_be_recorded() -> None:
+    gold = load_gold(MANIFEST.env_id)
+    assert gold is not None
+    for seed in {entry.level_seed for kind in KINDS for entry in getattr(gold, kind)}:
+        with pytest.raises(ValueError):
+            split_of(seed)
+
+
+def test_a_clean_data_set_has_no_leak(tmp_path: Path, gold: Gold) -> None:
+    assert find_leaks(data_set(tmp_path / "a", clean()), gold) == ([], 3)
+    assert leaks_figure(tmp_path / "a", gold) == {"value": 0, "n": 3, "data": "a", "found": []}
+
+
+def test_planted_leaks_are_found(tmp_path: Path, gold: Gold) -> None:
+    asked = gold.rollouts[0].level_seed
+    planted = {
+        "plays level": clean(train=[episode(asked, "train")]),
+        "which train plays too": clean(test=[episode(5, "test", look=77)]),
+        "the same frames": clean(test=[episode(2_000_001, "test", look=6)]),
+        "says of itself": clean(test=[episode(2_000_001, "train")]),
+    }
+    for number, (message, splits) in enumerate(planted.items()):
+        leaks, _ = find_leaks(data_set(tmp_path / str(number), splits), gold)
+        assert len(leaks) == 1 and message in leaks[0], (message, leaks)
+    ranges = {name: {"level_seeds": [0, 9], "episodes": 1, "frames": 1} for name in ("train", "test")}
+    leaks, _ = find_leaks(data_set(tmp_path / "ranges", clean(), splits=ranges), gold)
+    assert leaks == ["the level seeds of test and train overlap"]
+
+
+def test_a_long_leak_stands_at_the_top_of_the_card(tmp_path: Path, gold: Gold) -> None:
+    from worldlet.eval.baselines import warnings
+
+    folder = data_set(tmp_path / "a", clean(train=[episode(gold.plays[0].level_seed, "train")]))
+    (line,) = warnings({"leaks": leaks_figure(folder, gold)})
+    assert line.startswith("train/test leak: episode train-") and "which the suite asks" in line
+
+
+class Echo:
+    """An engine of a game without a suite, whose dreams stand still."""
+
+    manifest = replace(MANIFEST, env_id="elsewhere/Square-v0")
+
+    def __init__(self) -> None:
+        self.backend = PatchTokens()
+
+    def open(self, *, frames: Any = None, actions: Any = None, seed: int = 0) -> Any:
+        frame = np.zeros((128, 128, 3), np.uint8) if frames is None else frames[-1]
+
+        class Still:
+            def step(self, action: int) -> StepResult:
+                return StepResult(frame)
+
+            def snapshot(self) -> bytes:
+                return b"x"
+
+        return Still()
+
+
+def test_recorded_episodes_are_a_suite_where_no_game_is_at_hand(tmp_path: Path) -> None:
+    tests = [episode(2_000_000 + n, "test", length=100) for n in range(3)] + [episode(2_000_009, "test", length=9)]
+    folder = data_set(tmp_path / "data", {"train": [episode(5, "train")], "test": tests}, env_id="elsewhere/Square-v0")
+    suite = load_recorded(folder, episodes=8, rollouts=5)
+    assert len(suite.plays) == 3 and len(suite.rollouts) == 5
+    entry = suite.rollouts[1]
+    real = suite.replay(entry)
+    assert len(real.actions) == len(entry.actions) == len(real.frames_THWC) - 1
+    assert np.array_equal(real.frames_THWC[7], tests[entry.level_seed].frames_THWC[7])
+    assert real.actions == tuple(tests[entry.level_seed].actions_T[: len(real.actions)])
+    card = measure_world(Echo(), suite, None, replace(TINY, rollouts=5), tmp_path / "out", None, "x")
+    assert card["not_judged"].keys() == {"control", "drift"}
+    assert card["rollout"]["psnr_db"] == card["rollout"]["copy_psnr_db"]
+    assert card["rollout"]["hero_psnr_db"]["1"]["n"] == 0
+    assert "16" in card["rollout"]["psnr_db"] and "ignored_psnr_db" not in card["rollout"]
+    mean = card["rollout"]["mean_psnr_db"]["16"]
+    assert 5 < mean["value"] < card["rollout"]["psnr_db"]["16"]["value"] and mean["n"] == 5
+    assert {pair["verdict"] for pair in card["baselines"] if pair["baseline"] == "copied frame"} >= {"not beaten"}
+    assert card["suite"]["lists"] == {"recorded test": suite.sha256}
+    assert "does not beat copied frame" in (tmp_path / "out" / "card.md").read_text()
+
+
+def test_a_data_set_without_held_out_episodes_is_refused(tmp_path: Path) -> None:
+    folder = data_set(tmp_path / "a", {"train": [episode(5, "train")]})
+    with pytest.raises(ValueError, match="neither a test nor a val split"):
+        load_recorded(folder, 1, 1)
+    short = data_set(tmp_path / "b", {"val": [episode(10**6, "val", length=9)]})
+    with pytest.raises(ValueError, match="longer than 16 actions"):
+        load_recorded(short, 1, 1)
