@@ -1,6 +1,7 @@
 """Capture of a running game: aligned, steady or counted, split in time, resumable whatever ends it."""
 
 import errno
+import io
 import json
 import os
 import signal
@@ -130,6 +131,19 @@ def test_late_and_lost_frames_are_counted_and_a_gap_ends_the_episode(tmp_path):
     assert agreement(tmp_path / "data") > 0.99
     steps = np.concatenate([np.diff(e.facts["time"]) for e in all_episodes(tmp_path / "data")])
     assert step < steps.max() <= 2.5 * step
+
+
+def test_a_machine_that_cannot_keep_up_is_told(tmp_path):
+    said = io.StringIO()
+    slow = RunningGame(hiccups={index: 2.2 / 30 for index in range(0, 10_000)}, ends=400)
+    with pytest.raises(SourceClosed):
+        capture(config(tmp_path / "slow"), Console(file=said, width=200), lambda _: slow)
+    assert "Most frames come too late" in said.getvalue()
+    with pytest.raises(SourceClosed):
+        capture(
+            config(tmp_path / "steady"), said_nothing := Console(file=io.StringIO()), lambda _: RunningGame(ends=400)
+        )
+    assert "too late" not in said_nothing.file.getvalue()
 
 
 def test_a_hidden_window_pauses_the_capture(tmp_path):

@@ -28,6 +28,8 @@ from worldlet.data.shards import FORMAT, DataManifest
 
 GAP_STEPS = 2.5
 """Two frames further apart than this many steps do not belong to one episode."""
+LAGGING_SECONDS = 10.0
+"""After this time in which more steps were lost than seen, the console says so, and again after as much time."""
 GUARD_SECONDS = 1.0
 """Left out where the split changes, so that no split ends in the picture with which another begins."""
 
@@ -108,7 +110,7 @@ class _Session:
         """Capture until all frames are there, the game ends, or Ctrl-C."""
         with FrameProgress(console, self._config.frames, done=self.folder.frames) as progress:
             try:
-                self._capture(progress)
+                self._capture(progress, console)
                 self._close(complete=True)
             except (KeyboardInterrupt, SourceClosed) as error:
                 self._cut(progress)
@@ -121,8 +123,9 @@ class _Session:
             finally:
                 self.folder.abandon()
 
-    def _capture(self, progress: FrameProgress) -> None:
+    def _capture(self, progress: FrameProgress, console: Console) -> None:
         source, step = self._source, self._step
+        told, told_at = self.counts.lost - self.counts.grabs, source.now()
         began = due = source.now()
         grabs_before, late_before = self.counts.grabs, source.late
         while self.folder.frames < self._config.frames:
@@ -148,6 +151,11 @@ class _Session:
             late_before = source.late
             self.counts.seconds += (now := source.now()) - began
             began = now
+            if began - told_at > LAGGING_SECONDS:
+                if self.counts.lost - self.counts.grabs > told:
+                    rate = "lower --fps, or stop other programs"
+                    console.print(f"Most frames come too late to be used: {rate}.", highlight=False)
+                told, told_at = self.counts.lost - self.counts.grabs, began
             self.rate = (self.counts.grabs - grabs_before) / max(progress.seconds, 1e-9)
 
     def _take_in(self, grab: Grab, progress: FrameProgress) -> None:
