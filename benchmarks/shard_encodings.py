@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import lzma
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,17 +25,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worldlet.data.codec import (
-    FRAME_MEMBERS,
-    H264,
-    XZ,
-    choose_encoding,
     decode_frames,
+    encode_episode,
     encode_frames,
     pack_frames,
     require_av,
     unpack_frames,
 )
-from worldlet.data.shards import read_episodes
+from worldlet.data.shards import ShardWriter, read_episodes, shard_encoding
+from worldlet.records import Episode
 
 Frames = NDArray[np.uint8]
 
@@ -114,9 +113,7 @@ def main() -> None:
     parser.add_argument("--atari", nargs="*", default=[], help="ids of Atari games to play at random")
     parser.add_argument("--frames", type=int, default=2000, help="frames of each, in whole episodes")
     options = parser.parse_args()
-    sources = [
-        (str(folder), (episode.frames_THWC for episode in read_episodes(folder, "val"))) for folder in options.data
-    ]
+    sources = [(str(folder), read_episodes(folder, "val")) for folder in options.data]
     for game in options.atari:
         # As the screen is, and averaged down to 64x84 as it is recorded.
         sources += [(f"{game}, 160x210", atari(game, None)), (f"{game}, 64x84", atari(game, (64, 84)))]
@@ -126,8 +123,9 @@ def main() -> None:
         compare(name, list(up_to(episodes, options.frames)))
 
 
-def compare(name: str, episodes: list[Frames]) -> None:
-    """Print a row for each encoding."""
+def compare(name: str, recorded: list[Episode]) -> None:
+    """Print a row for each encoding, and one for the shard that the package writes, with all that is in it."""
+    episodes = [episode.frames_THWC for episode in recorded]
     frames, raw = sum(map(len, episodes)), sum(episode.nbytes for episode in episodes)
     for encoding in ENCODINGS:
         began = time.process_time()
@@ -143,20 +141,30 @@ def compare(name: str, episodes: list[Frames]) -> None:
             f"| {rates[0]:,.0f} | {rates[1]:,.0f} |",
             flush=True,
         )
-    chosen = [choose_encoding(episode) for episode in episodes]
-    counts = ", ".join(f"{kind} for {chosen.count(kind)}" for kind in (XZ, H264) if kind in chosen)
-    print(f"| {name}, {frames:,} | chosen by the writer: {counts} episodes ({FRAME_MEMBERS[chosen[0]]}) | | | | |")
+    with tempfile.TemporaryDirectory() as folder:
+        writer = ShardWriter(Path(folder) / "shard.tar")
+        began = time.process_time()
+        for index, episode in enumerate(recorded):
+            writer.write(f"{index:06d}", encode_episode(episode))
+        size = writer.close().bytes
+        rate = frames / (time.process_time() - began)
+        kind = shard_encoding(writer.path)
+    print(
+        f"| {name}, {frames:,} | **the shard**: tar, actions, facts, meta; `{kind}` chosen | {size / frames:,.0f} "
+        f"| **1/{raw / size:,.1f}** | {rate:,.0f} | |",
+        flush=True,
+    )
 
 
-def up_to(episodes: Iterator[Frames], frames: int) -> Iterator[Frames]:
+def up_to(episodes: Iterator[Episode], frames: int) -> Iterator[Episode]:
     """Yield whole episodes until there are enough frames."""
     left = frames
     while left > 0 and (episode := next(episodes, None)) is not None:
         yield episode
-        left -= len(episode)
+        left -= len(episode.frames_THWC)
 
 
-def atari(game: str, size: tuple[int, int] | None) -> Iterator[Frames]:
+def atari(game: str, size: tuple[int, int] | None) -> Iterator[Episode]:
     """Yield episodes of an Atari game, played by holding random keys for a while, every fourth frame."""
     import ale_py
     import gymnasium
@@ -166,14 +174,16 @@ def atari(game: str, size: tuple[int, int] | None) -> Iterator[Frames]:
     rng = np.random.default_rng(0)
     for seed in range(1000):
         frame, _ = env.reset(seed=seed)
-        frames, action, over = [frame], 1, False
+        frames, actions, action, over = [frame], list[int](), 1, False
         while not over and len(frames) <= 500:
             if rng.random() < 0.2:
                 action = int(rng.integers(env.action_space.n))
             frame, _, terminated, truncated, _ = env.step(action)
             over = terminated or truncated
             frames.append(frame)
-        yield np.stack([frame if size is None else _smaller(frame, size) for frame in frames])
+            actions.append(action)
+        stack = np.stack([frame if size is None else _smaller(frame, size) for frame in frames])
+        yield Episode(stack, np.array(actions, np.int64), {}, {"episode_id": f"{seed}", "env_id": game, "fps": 15})
 
 
 def _smaller(frame: Frames, size: tuple[int, int]) -> Frames:
