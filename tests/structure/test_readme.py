@@ -84,6 +84,7 @@ def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch
         "train": "worldlet.train.run.train",
         "export": "worldlet.export.export",
         "eval": "worldlet.eval.suite.evaluate",
+        "compare": "worldlet.eval.compare.compare",
         "serve": "worldlet.server.run",
         "play": "worldlet.engine.play.play_headless" if "--headless" in arguments else "worldlet.server.run",
     }[verb]
