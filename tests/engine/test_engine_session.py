@@ -1,10 +1,12 @@
 import dataclasses
+import gc
+import weakref
 
 import numpy as np
 import pytest
 from tiny_world import ACTIONS, H, N, W
 
-from worldlet.engine.history import History
+from worldlet.engine.history import KEYFRAMES, History
 from worldlet.engine.moment import Moment
 from worldlet.engine.noise import frame_noise
 
@@ -147,7 +149,7 @@ def test_what_is_kept_is_bounded_and_a_minute_can_be_rewound(engine):
             frames[index] = frame.copy()
         sizes.append(session.history_size)
     keyframes, steps = np.max(sizes, axis=0)
-    assert 30 < keyframes <= 60 and steps <= 1800 + 1800 / 12
+    assert keyframes == KEYFRAMES and steps <= 1800 + 240
     assert max(keyframes for keyframes, _ in sizes[3000:]) <= max(keyframes for keyframes, _ in sizes[:3000])
     assert session.rewindable >= 1800
     assert session.rewind(1800).frame.tobytes() == frames[2200].tobytes()
@@ -208,5 +210,28 @@ def test_gaps_between_keyframes_grow_with_age_only():
         for back in (0, 100, 300, 1800) if index > 1800 and index % 10 == 0 else ():
             keyframe, steps = history.route(index - back)
             assert keyframe.index + len(steps) == index - back
-            assert len(steps) <= max(2 * 15, back / 12 + 30)
+            assert len(steps) <= max(2 * 15, back / 7)
             assert steps == [(i % 8, 0) for i in range(keyframe.index + 1, index - back + 1)]
+
+
+def test_a_history_keeps_copies_on_one_shelf_and_no_array_of_a_step():
+    """Else memory would grow for a minute, and steps would get fresh, slower memory."""
+    moments = [
+        Moment(index, np.full(6, index), np.full((16, 24, 3), index % 256, np.uint8), {"memory": np.full(4, index)})
+        for index in range(600)
+    ]
+    history = History(moments[0], horizon=1800)
+    for moment in moments[1:]:
+        history.add(moment, (0, 0))
+    twin = history.copy()
+    kept = [weakref.ref(moment.frame) for moment in moments[1:]]
+    del moments, moment
+    gc.collect()
+    assert not any(frame() is not None for frame in kept)
+    twin.cut(300)
+    twin.add(Moment(301, np.full(6, 7), np.full((16, 24, 3), 7, np.uint8), {"memory": np.full(4, 7)}), (1, 0))
+    for index in (0, 90, 299, 300, 450, 599):
+        found, steps = history.route(index)
+        assert found.index + len(steps) == index
+        assert (found.tokens_N == found.index).all() and (found.frame == found.index % 256).all()
+        assert (found.state["memory"] == found.index).all()
