@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import gymnasium
 import numpy as np
 from PIL import Image
 
 from worldlet.data.shards import read_episodes
+from worldlet.games import make
 from worldlet.manifest import STARTS_NAME, Start, StartList, write_atomic
 from worldlet.records import Episode
 
@@ -64,17 +64,18 @@ def _write(folder: Path, name: str, episode: Episode, last: int) -> Start:
 
 def _caption(episode: Episode, frame: int) -> str:
     """What the game itself says of a frame, by playing the episode again; else the episode's own caption."""
-    import worldlet.games  # noqa: F401 (registers our games)
-
+    own = str(episode.meta["caption"])
+    if not own:  # a game that says nothing of its first frame says nothing of others
+        return own
     try:
-        env = gymnasium.make(episode.meta["env_id"], **dict(episode.meta.get("options") or {}))
-    except (gymnasium.error.Error, ImportError):  # a video or a captured window: nothing to play again
-        return str(episode.meta["caption"])
+        env = make(str(episode.meta["env_id"]), **dict(episode.meta.get("options") or {}))
+    except ValueError:  # a video or a captured window: nothing to play again
+        return own
     try:
         env.reset(seed=int(episode.meta["level_seed"]))
         info: dict[str, object] = {}
         for action in episode.actions_T[:frame]:
             *_, info = env.step(int(action))
-        return str(info.get("caption", episode.meta["caption"]))
+        return str(info.get("caption", own))
     finally:
         env.close()

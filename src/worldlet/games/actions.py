@@ -92,11 +92,15 @@ def key_bindings(env: Any, actions: Actions) -> dict[str, list[list[str]]]:
         free = [keys for keys in wanted if frozenset(keys) not in taken]
         bindings[name] = list({frozenset(keys): keys for keys in free}.values())
         taken |= {frozenset(keys) for keys in free}
-    spare = (code for code in _SPARE if frozenset([code]) not in taken)
+    free_keys = [code for code in ("KeyQ", "KeyE", *_SPARE) if frozenset([code]) not in taken]
     for name in actions.names:
         if not bindings[name]:
-            code = next(spare, None)
+            # A second way to the left or right, such as turning beside stepping, lies beside the first.
+            side = {"left": "KeyQ", "right": "KeyE"}.get(name.rpartition("_")[2])
+            code = side if side in free_keys else next((key for key in free_keys if key[:3] != "Key"), None)
+            code = code or (free_keys[0] if free_keys else None)
             bindings[name] = [[code]] if code else []
+            free_keys = [key for key in free_keys if key != code]
     return bindings
 
 

@@ -67,7 +67,7 @@ class AdaptedGame(gymnasium.Env[np.ndarray, np.int64]):
         super().reset(seed=seed)
         level = int(self.np_random.integers(2**31 - 1)) if seed is None else int(seed)
         if self._used and not self._fresh:
-            self._env.close()
+            self.close()
             self._open(self._drawn)
         self._used = True
         observation, info = self._caller.reset(level)
