@@ -56,7 +56,8 @@ class LiveRecording:
             self._prints_of = {split: _fingerprints_of(self.folder, self._manifest, split) for split in SPLITS}
         self._env = open_game(config.env, config.options)
         self.game = describe_game(self._env)
-        self.key_bindings = self.game.key_bindings or number_keys(self.game.action_names)
+        bindings = self.game.key_bindings
+        self.key_bindings = bindings if any(bindings.values()) else number_keys(self.game.action_names)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._writing: list[Future[None]] = []
         self._failure: OSError | None = None
