@@ -14,7 +14,13 @@ ACTIONS = 8
 class TinyGame(gymnasium.Env[Any, Any]):
     """A stripe whose place follows from the seed and all actions. ``ends_after`` actions the level is over."""
 
-    def __init__(self, ends_after: int | None = None, themes: tuple[str, ...] = (), theme: str | None = None) -> None:
+    def __init__(
+        self,
+        ends_after: int | None = None,
+        themes: tuple[str, ...] = (),
+        theme: str | None = None,
+        draws_end: bool = True,
+    ) -> None:
         self.observation_space = gymnasium.spaces.Box(0, 255, FRAME, np.uint8)
         self.action_space = gymnasium.spaces.Discrete(ACTIONS)
         self.metadata = {"render_fps": 30, "render_modes": [], **({"themes": themes} if themes else {})}
@@ -23,6 +29,7 @@ class TinyGame(gymnasium.Env[Any, Any]):
         self.taken: list[int] = []
         self.level_seed: int | None = None
         self._ends_after = ends_after
+        self._draws_end = draws_end
         self._frame = np.zeros(FRAME, np.uint8)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -31,7 +38,10 @@ class TinyGame(gymnasium.Env[Any, Any]):
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self.taken.append(action)
-        return self._show(), 0.0, len(self.taken) == self._ends_after, False, {}
+        ended = len(self.taken) == self._ends_after
+        if ended and not self._draws_end:
+            return self._frame, 0.0, True, False, {"frame_missing": True}
+        return self._show(), 0.0, ended, False, {}
 
     def close(self) -> None:
         self.closed = True

@@ -75,10 +75,21 @@ def test_a_level_that_ends_is_shown_to_its_end_and_the_next_one_begins(engine):
     assert (pair.event, pair.index, pair.age, game.level_seed, both.level_seed) == ("start", 0, 0, 6, 6)
 
 
+def test_where_a_game_draws_no_last_frame_nothing_is_compared_with_it(engine):
+    both, _ = beside(engine, ends_after=CONTEXT + 1, draws_end=False)
+    both.restart(5)
+    before = both.step(0)
+    pair = both.step(3)
+    assert (pair.event, pair.index, pair.age) == ("end", 1, 1)
+    assert np.array_equal(pair.real, before.real) and np.array_equal(pair.dream, before.dream)
+    assert both.step(0).event == "start" and both.level_seed == 6
+
+
 def test_a_game_that_ends_before_the_dream_can_begin(engine):
     both, _ = beside(engine, ends_after=CONTEXT - 1)
-    with pytest.raises(ValueError, match="ends within 8 frames from seed 3"):
-        both.restart(3)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="ends within 8 frames from seed 3"):
+            both.restart(3)
 
 
 def test_themes_are_those_of_the_game(engine):

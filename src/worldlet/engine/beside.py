@@ -108,8 +108,12 @@ class Beside:
             return self.restart(self.level_seed + 1, self.theme)
         number = self.engine.manifest.action_index(action)
         self._failed = True  # a game that fails now is opened anew by `restart`
-        frame, _, terminated, truncated, self._info = self._game.step(number)
+        frame, _, terminated, truncated, info = self._game.step(number)
         self._failed = False
+        if info.get("frame_missing"):  # the game ended without drawing a last frame: there is nothing to compare
+            self._ended = True
+            return self._pair("end")
+        self._info = info
         self._frames.append(np.array(frame))
         self._actions.append(number)
         step_ms = float(self._session.step(number).metrics["step_ms"])
@@ -149,6 +153,7 @@ class Beside:
 
     def _warm_up(self, level_seed: int) -> bool:
         """Let the game show its first frames; False where it ends meanwhile."""
+        self._failed = True
         frame, self._info = self._game.reset(seed=level_seed)
         self._frames: deque[NDArray[np.uint8]] = deque([np.array(frame)], maxlen=CONTEXT)
         self._actions: deque[int] = deque(maxlen=CONTEXT - 1)
@@ -157,9 +162,11 @@ class Beside:
             frame, _, terminated, truncated, self._info = self._game.step(self._rest)
             self._frames.append(np.array(frame))
             self._actions.append(self._rest)
-            if terminated or truncated:
-                return False
-        return True
+            self._ended = bool(terminated or truncated)
+            if self._ended:
+                break
+        self._failed = False
+        return not self._ended
 
     def _describe(self, level_seed: int) -> SessionStart:
         caption, theme = (self._info.get(name) for name in ("caption", "theme"))
