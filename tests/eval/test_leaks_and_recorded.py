@@ -13,6 +13,7 @@ from tests.eval.real_game import MANIFEST, TINY, PatchTokens
 from worldlet.data.codec import encode_episode
 from worldlet.data.record import split_of
 from worldlet.data.shards import FORMAT, DataManifest, ShardWriter, write_manifest
+from worldlet.engine.backends.base import BackendStep
 from worldlet.eval.gold import KINDS, Gold, load_gold
 from worldlet.eval.leaks import find_leaks, leaks_figure
 from worldlet.eval.recorded import load_recorded
@@ -98,13 +99,20 @@ def test_a_long_leak_stands_at_the_top_of_the_card(tmp_path: Path, gold: Gold) -
     assert line.startswith("train/test leak: episode train-") and "which the suite asks" in line
 
 
+class EchoTokens(PatchTokens):
+    """Nothing ever changes."""
+
+    def step(self, state: Any, tokens_BN: Any, *others: Any) -> BackendStep:
+        return BackendStep(tokens_BN, self.decode(tokens_BN), state)
+
+
 class Echo:
     """An engine of a game without a suite, whose dreams stand still."""
 
     manifest = replace(MANIFEST, env_id="elsewhere/Square-v0")
 
     def __init__(self) -> None:
-        self.backend = PatchTokens()
+        self.backend = EchoTokens()
 
     def open(self, *, frames: Any = None, actions: Any = None, seed: int = 0) -> Any:
         frame = np.zeros((128, 128, 3), np.uint8) if frames is None else frames[-1]
@@ -133,6 +141,7 @@ def test_recorded_episodes_are_a_suite_where_no_game_is_at_hand(tmp_path: Path) 
     assert card["not_judged"].keys() == {"control", "drift"}
     assert card["rollout"]["psnr_db"] == card["rollout"]["copy_psnr_db"]
     assert card["rollout"]["hero_psnr_db"]["1"]["n"] == 0
+    assert card["judged"]["changed"]["value"] == card["judged"]["wrongly_changed"]["value"] == 0.0
     assert "16" in card["rollout"]["psnr_db"] and "ignored_psnr_db" not in card["rollout"]
     mean = card["rollout"]["mean_psnr_db"]["16"]
     assert 5 < mean["value"] < card["rollout"]["psnr_db"]["16"]["value"] and mean["n"] == 5

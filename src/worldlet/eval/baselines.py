@@ -32,6 +32,9 @@ RIVALS = (
     ),
     Rival("action accuracy", "control.accuracy", SHUFFLED, "control.shuffled_accuracy"),
     Rival("action accuracy", "control.accuracy", IGNORED, "control.ignored_accuracy"),
+    Rival("action outcomes, judged", "judged.accuracy", SHUFFLED, "judged.shuffled_accuracy"),
+    Rival("paddle", "judged.paddle", SHUFFLED, "judged.paddle_shuffled"),
+    Rival("ball", "judged.ball_near", COPY, "judged.copy_ball_near"),
     Rival("survived", "drift.survived", COPY, "drift.copy_survived"),
 )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from worldlet.eval.real import Play, Playable
 from worldlet.eval.recorded import RecordedSuite
 from worldlet.eval.visual import Networks
 from worldlet.manifest import WorldManifest
+
+if TYPE_CHECKING:
+    from worldlet.dynamics.inverse import InverseDynamics
 
 
 class Dream(Playable, Protocol):
@@ -90,7 +93,7 @@ class Bench:
 
     ``gold`` and ``reader`` are None for games that have none; ``world`` is the folder of the world where there is one;
     ``tick(n)`` reports n more units of work done (a step of a dream, a frame encoded or read); ``networks`` judge what
-    looks alike.
+    looks alike, ``judge`` (for recorded suites) which action lies between two frames.
     """
 
     engine: Dreamer
@@ -101,6 +104,7 @@ class Bench:
     world: Path | None
     tick: Callable[[int], None]
     networks: Networks = field(default_factory=Networks)
+    judge: InverseDynamics | None = None
 
     @property
     def suite(self) -> Gold | RecordedSuite:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worldlet.eval.card import picture_files, read_card
-from worldlet.eval.goals import WANTED, Wanted, find, goal_text, verdict
+from worldlet.eval.goals import Wanted, find, goal_text, verdict, wanted_of
 from worldlet.eval.page import page
 from worldlet.eval.sections import MEASURES, facts
 from worldlet.eval.tables import Table, bounds, emphasis, number
@@ -54,7 +54,7 @@ def compare(config: CompareConfig) -> Path:
 
 def compare_cards(first: Card, second: Card, names: tuple[str, str]) -> list[Table]:
     """Return the goals and every rollout measure of two cards, their figures beside each other."""
-    rows = tuple(_goal_row(wanted, first, second) for wanted in WANTED)
+    rows = tuple(_goal_row(wanted, first, second) for wanted in wanted_of(first))
     head = ("what", "must", names[0], "95 % interval", "verdict", names[1], "95 % interval", "verdict", "better")
     tables = [Table("Goals", head, rows, "Better: only where the two intervals do not meet.")]
     tables.append(_gates(first, second, names))

@@ -40,6 +40,30 @@ WANTED = (
     Wanted("start-up to first dreamed frame", "speed.start_up_s", "most", 5, 2, "s"),
 )
 
+_PLAYING = WANTED[-4:]
+WANTED_OF_GAME = {
+    "procgen/coinrun": (
+        Wanted("reconstruction PSNR, held-out levels", "reconstruction.psnr_db", "least", 34, 40, "dB"),
+        Wanted("PSNR after 16 dreamed frames", "rollout.psnr_db.16", "least", 16, 25, "dB"),
+        Wanted("that over the copied frame and the mean image", "rollout.margin_db.16", "least", 5, None, "dB"),
+        Wanted("action outcomes read by a judge, against real frames", "judged.relative", "least", 0.9, 0.98),
+        *_PLAYING,
+    ),
+    "ALE/Breakout-v5": (
+        Wanted("reconstruction PSNR, held-out plays", "reconstruction.psnr_db", "least", 32, 38, "dB"),
+        Wanted("tokens that change and are right", "judged.changed", "least", 0.7, 0.85, digits=3),
+        Wanted("tokens wrongly changed", "judged.wrongly_changed", "most", 0.005, 0.002, digits=5),
+        Wanted("paddle follows the key", "judged.paddle", "least", 0.95, 0.99, digits=3),
+        Wanted("ball within 4 pixels after 10 frames", "judged.ball_near", "least", 0.8, 0.95, digits=3),
+        *_PLAYING,
+    ),
+}
+
+
+def wanted_of(card: dict[str, Any]) -> tuple[Wanted, ...]:
+    """Return what the world of a card must and should reach: the goals of its game, or those of the platformer."""
+    return WANTED_OF_GAME.get(card.get("world", {}).get("env_id", ""), WANTED)
+
 
 def find(card: dict[str, Any], path: str) -> dict[str, Any] | None:
     """Return the figure at a dotted path, or None where the card has none."""

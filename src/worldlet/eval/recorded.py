@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worldlet.data.outcomes import Game, game_of
 from worldlet.data.shards import read_episodes, read_manifest
 from worldlet.eval.gold import CONTEXT, GoldPlay
 from worldlet.eval.real import Play
@@ -38,9 +41,11 @@ class RecordedSuite:
     long: tuple[GoldPlay, ...] = ()
 
     def __init__(
-        self, env_id: str, split: str, episodes: list[Episode], rollouts: int, mean_HWC: NDArray[np.uint8]
-    ) -> None:
+        self, env_id: str, split: str, episodes: list[Episode], rollouts: int, mean_HWC: NDArray[np.uint8],
+        options: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.env_id, self.split, self.mean_HWC = env_id, split, mean_HWC
+        self.episodes, self.options = episodes, options or {}
         self._plays = [_play(number, episode) for number, episode in enumerate(episodes)]
         self.plays = tuple(_entry(play, len(play.actions), 0) for play in self._plays)
         self.rollouts = tuple(_starts(self._plays, rollouts))
@@ -49,6 +54,13 @@ class RecordedSuite:
     def sha256(self) -> str:
         """The hash over all pixels and actions that are looked at."""
         return hashlib.sha256(repr([(play.fingerprint, play.actions) for play in self._plays]).encode()).hexdigest()
+
+    def game(self) -> Callable[[], Game] | str:
+        """Return what makes the real game, or why it cannot be asked."""
+        try:
+            return game_of(self.episodes[0], self.options)
+        except (ValueError, ImportError, KeyError) as error:
+            return f"the game cannot be asked here: {error}"
 
     @property
     def lists(self) -> dict[str, str]:
@@ -78,7 +90,7 @@ def load_recorded(folder: Path, episodes: int, rollouts: int) -> RecordedSuite:
             f"no episode of {held_out[0]} in {folder} is longer than {CONTEXT} actions: record longer ones"
         )
     mean_HWC = _mean(list(islice(read_episodes(folder, "train"), MEAN_EPISODES)) if "train" in written else found)
-    return RecordedSuite(manifest["env_id"], held_out[0], found, rollouts, mean_HWC)
+    return RecordedSuite(manifest["env_id"], held_out[0], found, rollouts, mean_HWC, manifest["options"])
 
 
 def _mean(episodes: list[Episode]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldlet.eval import pictures
-from worldlet.eval.bench import Bench
+from worldlet.eval.bench import Bench, figure
 from worldlet.eval.gold import CONTEXT, GoldPlay
 from worldlet.eval.intervals import psnr_figure
 from worldlet.eval.likeness import Likeness
@@ -46,6 +46,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     """Compare dreamed with real frames at each horizon, pooling squared errors over the starts.
 
     ``hero_psnr_db``: over the real hero mask, where the past determines the hero (see `determined`).
+    ``margin_db``, for recorded data: above the better of the copied frame and the mean image.
     ``known_psnr_db``: over the columns that had been seen at the start; ``new_psnr_db``: over all others.
     The same measures for who else could answer (`ANSWERS`) have that word before their names. ``ssim``, ``ms_ssim``,
     ``gmsd`` (or ``lpips``) likewise, ``temporal_gmsd`` and the distance of clips: see `eval.visual`.
@@ -90,9 +91,18 @@ def measure(bench: Bench) -> dict[str, Any]:
         for measured in Scores.NAMES:
             key = measured if name == "dream" else f"{name}_{measured}"
             figures[key] = {str(horizon): score.figure(measured) for horizon, score in by_horizon.items()}
+    if "mean" in present:
+        figures["margin_db"] = {str(horizon): _margin(figures, str(horizon)) for horizon in horizons}
     figures |= likeness.figures(f"{len(entries)} gold rollouts of {bench.suite.env_id}")
     _draw(bench, figures, present, horizons)
     return figures
+
+
+def _margin(figures: dict[str, Any], horizon: str) -> dict[str, Any]:
+    """Return how many dB the dream lies above the better of the copied frame and the mean image."""
+    ours, *rivals = (figures[name][horizon] for name in ("psnr_db", "copy_psnr_db", "mean_psnr_db"))
+    known = ours["value"] is not None and all(rival["value"] is not None for rival in rivals)
+    return figure(ours["value"] - max(rival["value"] for rival in rivals) if known else None, ours["n"])
 
 
 def determined(real: Play, start: int) -> NDArray[np.bool_]:

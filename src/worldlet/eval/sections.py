@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from worldlet.eval.baselines import COPY, IGNORED, MEAN, SHUFFLED, VERDICTS
-from worldlet.eval.goals import WANTED, find, goal_text, verdict
+from worldlet.eval.goals import find, goal_text, verdict, wanted_of
 from worldlet.eval.tables import Table, bounds, emphasis, number
 
 WHOSE = {
@@ -41,13 +41,22 @@ CLIPS = {
 def tables(card: dict[str, Any]) -> list[Table]:
     """Return every table of a card in order; tables of parts that were not measured have no rows."""
     by_frames = [*horizons(card), likeness(card), clips(card)]
-    return [goals(card), baselines(card), milestones(card), *by_frames, terrain(card), game(card), unjudged(card)]
+    return [
+        goals(card),
+        baselines(card),
+        milestones(card),
+        *by_frames,
+        terrain(card),
+        judged(card),
+        game(card),
+        unjudged(card),
+    ]
 
 
 def goals(card: dict[str, Any]) -> Table:
     """Return what must and should be reached beside what is."""
     rows = []
-    for wanted in WANTED:
+    for wanted in wanted_of(card):
         figure = find(card, wanted.path)
         value = figure["value"] if figure else None
         rows.append(
@@ -158,6 +167,33 @@ def terrain(card: dict[str, Any]) -> Table:
     )  # fmt: skip
     head = ("per 100 new columns", "dream", "real game, by the same reader", "ratio", "95 % interval", "n")
     return Table("What scrolls into view", head, rows)
+
+
+JUDGED = {
+    "changed": "tokens that change and are right, one frame ahead",
+    "wrongly_changed": "tokens that should not change and do",
+    "accuracy": "the judge names the action done, from dreamed frames",
+    "real_accuracy": "the same from real frames",
+    "relative": "the first over the second",
+    "shuffled_accuracy": "the same from dreams under other actions",
+    "excluded": "moments left out: all actions come to the same",
+    "paddle": "the paddle goes where the real one does",
+    "paddle_shuffled": "the same under other actions",
+    "ball_near": "the ball is within 4 pixels after 10 frames",
+    "copy_ball_near": "the ball of the last real frame is",
+}
+
+
+def judged(card: dict[str, Any]) -> Table:
+    """Return what recorded plays tell beyond pixels."""
+    figures = card.get("judged", {})
+    rows = tuple(
+        (text, number(figures[name]["value"], 4), bounds(figures[name], 4), f"{figures[name]['n']:,}")
+        for name, text in JUDGED.items()
+        if name in figures
+    )
+    note = f"Actions count as the same by {figures['classes']}." if "classes" in figures else ""
+    return Table("Recorded plays", ("what", "value", "95 % interval", "n"), rows, note)
 
 
 def game(card: dict[str, Any]) -> Table:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from worldlet.eval import (
     baselines,
@@ -18,6 +18,7 @@ from worldlet.eval import (
     drift,
     game,
     intervals,
+    judged,
     milestones,
     others,
     reconstruction,
@@ -35,6 +36,9 @@ from worldlet.eval.recorded import RecordedSuite, load_recorded
 from worldlet.eval.surroundings import surroundings
 from worldlet.eval.visual import Networks, find_networks
 from worldlet.manifest import CARD_NAMES, WorldManifest, write_atomic
+
+if TYPE_CHECKING:
+    from worldlet.dynamics.inverse import InverseDynamics
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class EvalConfig:
     """TorchScript file of the I3D network that FVD is defined by, for those who have it"""
     data: Path | None = None
     """data set of the training: nothing in it may meet the suite; where no suite is frozen, its test split is one"""
+    judge_minutes: float = 2.0
+    """time to train the inverse-dynamics judge of a game without a frozen suite"""
     rollouts: Path | None = None
     """folder of another system's frames: these are scored, by the same code, in place of a world (docs/card.md)"""
 
@@ -68,6 +74,7 @@ class Part(NamedTuple):
     measure: Callable[[Bench], dict[str, Any]]
     needs_gold: bool
     needs_reader: bool
+    needs_recorded: bool = False
 
 
 PARTS = {
@@ -75,6 +82,7 @@ PARTS = {
     "rollout": Part(rollout.work, rollout.measure, True, False),
     "control": Part(control.work, control.measure, True, True),
     "drift": Part(drift.work, drift.measure, True, True),
+    "judged": Part(judged.work, judged.measure, True, False, needs_recorded=True),
     "game": Part(game.work, game.measure, True, False),
     "snapshot": Part(snapshot.work, snapshot.measure, False, False),
     "speed": Part(speed.work, speed.measure, False, False),
@@ -107,12 +115,27 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
     options += "" if config.device == "auto" else f" --device {config.device}"
     command = f"worldlet eval {config.world} --out {config.out}{options}"
-    card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command, networks, leaks)
+    judge = _judge(config) if isinstance(gold, RecordedSuite) else None
+    card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command, networks, leaks, judge)
     if config.attach:
         for name in CARD_NAMES:
             write_atomic(engine.folder / name, (Path(config.out) / name).read_bytes())
     print(f"card: {Path(config.out) / PAGE_NAME}")
     return card
+
+
+def _judge(config: EvalConfig) -> InverseDynamics | None:
+    """Return the judge of the recorded data, trained once into the card's folder; None where there is one action."""
+    from worldlet.data.shards import read_manifest
+    from worldlet.train.judge import JudgeConfig, train_judge
+
+    assert config.data is not None
+    if len(read_manifest(config.data)["action_names"]) < 2:
+        return None
+    judge = train_judge(config.data, Path(config.out) / "judge", JudgeConfig(minutes=config.judge_minutes))
+    if judge is None:  # it stopped at the first Ctrl-C, after saving
+        raise KeyboardInterrupt
+    return judge
 
 
 def evaluate_rollouts(config: EvalConfig, folder: Path) -> dict[str, Any]:
@@ -155,12 +178,13 @@ def measure_world(
     command: str,
     networks: Networks | None = None,
     leaks: dict[str, Any] | None = None,
+    judge: InverseDynamics | None = None,
 ) -> dict[str, Any]:
     """Measure whatever is given as an engine; `evaluate` and the tests both come here."""
     began = time.time()
     misfit = _misfit(engine.manifest, gold)
     gold = None if misfit else gold
-    bench = Bench(engine, gold, reader, size, out / "pictures", world, lambda n: None, networks or Networks())
+    bench = Bench(engine, gold, reader, size, out / "pictures", world, lambda n: None, networks or Networks(), judge)
     judged, not_judged = _sort_parts(bench, misfit)
     parts = out / "parts"
     key = _key(bench)
@@ -208,7 +232,13 @@ def _sort_parts(bench: Bench, misfit: str) -> tuple[list[str], dict[str, str]]:
             not_judged[name] = misfit
         elif part.needs_reader and bench.reader is None:
             not_judged[name] = f"nothing reads frames of {bench.engine.manifest.env_id}"
-    return [name for name in PARTS if name not in not_judged], not_judged
+    asked = [name for name in PARTS if name not in not_judged and _is_asked(PARTS[name], bench)]
+    return asked, {name: why for name, why in not_judged.items() if _is_asked(PARTS[name], bench)}
+
+
+def _is_asked(part: Part, bench: Bench) -> bool:
+    """Tell whether a part has a question here: some stand in where there is no frozen suite to ask the game itself."""
+    return isinstance(bench.gold, RecordedSuite) or not part.needs_recorded
 
 
 def _part(name: str, bench: Bench, folder: Path, key: str, report: Callable[[str, int], None]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def complete(config: TrainConfig) -> None:
     if not _is_exported(run):
         export(ExportConfig(run=config.out))
     if config.then == "card":
-        evaluate(EvalConfig(world=config.out, out=run / CARD_NAME, quick=True, attach=True))
+        evaluate(EvalConfig(world=config.out, out=run / CARD_NAME, quick=True, attach=True, data=Path(config.data)))
 
 
 def _is_exported(run: Path) -> bool:
