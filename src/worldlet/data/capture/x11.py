@@ -48,16 +48,21 @@ class WindowSource:
         self.latency: float | None = None
         self._xlib, mss = _require()
         self._display = _open_display(self._xlib)
-        self._window = self._find(title)
-        self.title = _title(self._window) or title
         self._held: set[str] = set()
-        self._listener = _Listener(self._xlib, self._display)
         self._active = False
-        self._screen, self._screen_error = mss.MSS(), mss.ScreenShotError
-        if focus:
-            self._window.configure(stack_mode=self._xlib.X.Above)
-            self._window.set_input_focus(self._xlib.X.RevertToParent, self._xlib.X.CurrentTime)
-            self._display.sync()
+        self._listener: _Listener | None = None
+        try:
+            self._window = self._find(title)
+            self.title = _title(self._window) or title
+            self._listener = _Listener(self._xlib, self._display)
+            self._screen, self._screen_error = mss.MSS(), mss.ScreenShotError
+            if focus:
+                self._window.configure(stack_mode=self._xlib.X.Above)
+                self._window.set_input_focus(self._xlib.X.RevertToParent, self._xlib.X.CurrentTime)
+                self._display.sync()
+        except BaseException:
+            self.close()
+            raise
 
     def now(self) -> float:
         """Return the seconds of a clock that nobody sets."""
@@ -72,6 +77,7 @@ class WindowSource:
         with self._open_window():
             active = self._has_keyboard()
             area = self._area() if active else None
+        assert self._listener is not None
         if not active and self._active:
             self._listener.release(time.monotonic())
         self._active = active
@@ -88,6 +94,7 @@ class WindowSource:
 
     def events(self) -> list[KeyEvent]:
         """Return the key events since the last call; none of what was typed while another window had the keyboard."""
+        assert self._listener is not None
         events = self._listener.take()
         return events if self._active else [event for event in events if not event.down]
 
@@ -107,10 +114,12 @@ class WindowSource:
     def close(self) -> None:
         """Release what is held and close the connections."""
         with contextlib.suppress(Exception):  # the X server may be gone, and then nothing is held
-            self.hold(())
+            if self._held:
+                self.hold(())
+        if self._listener:
             self._listener.close()
             self._screen.close()
-            self._display.close()
+        _hang_up(self._display)
 
     def _find(self, title: str) -> Any:
         windows = list(_windows(self._xlib, self._display.screen().root))
@@ -202,15 +211,18 @@ class _Listener:
 
     def close(self) -> None:
         """Stop listening."""
-        self._display.record_disable_context(self._context)
-        self._display.sync()
-        self._thread.join(1)
+        with contextlib.suppress(Exception):  # the X server may be gone, and then the thread ends by itself
+            self._display.record_disable_context(self._context)
+            self._display.sync()
+        self._thread.join(5)
 
     def _listen(self) -> None:
-        with contextlib.suppress(self._xlib.error.ConnectionClosedError):
-            self._connection.record_enable_context(self._context, self._hear)
-            self._connection.record_free_context(self._context)
-            self._connection.close()
+        try:
+            with contextlib.suppress(self._xlib.error.ConnectionClosedError):
+                self._connection.record_enable_context(self._context, self._hear)
+                self._connection.record_free_context(self._context)
+        finally:
+            _hang_up(self._connection)
 
     def _hear(self, reply: Any) -> None:
         from Xlib.protocol import rq
@@ -244,6 +256,13 @@ def _windows(xlib: Any, parent: Any) -> Iterator[tuple[Any, str]]:
 def _title(window: Any) -> str:
     name = window.get_wm_name()
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
+
+
+def _hang_up(display: Any) -> None:
+    """Close a connection, and its socket even where the server is gone."""
+    with contextlib.suppress(Exception):
+        display.close()
+    display.display.socket.close()
 
 
 def _open_display(xlib: Any) -> Any:
