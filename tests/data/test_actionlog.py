@@ -117,6 +117,8 @@ def test_which_frames_are_taken():
     assert pick(rounded, 30).tolist() == list(range(60))
     assert pick(np.arange(60) / 60, 30).tolist() == list(range(0, 60, 2))
     assert pick(np.arange(6) / 10, 20).tolist()[:5] == [0, 0, 1, 1, 2]
+    # A hole in the video: the frame before it stays, the one after it never comes early.
+    assert pick(np.array([0, 1, 2, 8, 9]) / 10, 10).tolist() == [0, 1, 2, 2, 2, 2, 2, 2, 3, 4]
     assert np.abs(pick(np.arange(100) / 25, 10) / 25 - np.arange(40) / 10).max() <= 0.5 / 25 + 1e-9
 
 

@@ -24,7 +24,6 @@ from worldlet.data.progress import FrameProgress
 from worldlet.data.record import COVERAGE_NAME, enter_shard, frame_count
 from worldlet.data.shards import (
     MANIFEST_NAME,
-    UNFINISHED,
     DataManifest,
     ShardEntry,
     ShardWriter,
@@ -33,6 +32,7 @@ from worldlet.data.shards import (
     write_manifest,
 )
 from worldlet.data.spans import FilterConfig, find_spans, runs
+from worldlet.data.writing import remove_leftovers
 from worldlet.manifest import hash_file, write_atomic
 from worldlet.records import Episode
 
@@ -98,8 +98,7 @@ def _begin(config: CleanConfig, source: DataManifest, folder: Path) -> DataManif
         told = manifest["recording"].get("filter", {})
         if (told.get("settings"), told.get("shards")) != (settings, shards):
             raise ValueError(f"{folder} was begun from other data or with other settings: use another folder")
-        for leftover in folder.glob(f"*{UNFINISHED}"):
-            leftover.unlink()
+        remove_leftovers(folder)
         return manifest
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty and not a data folder: choose another one")

@@ -116,9 +116,14 @@ def _bad(track: Track, measures: Measures, how: Cutting) -> list[Span]:
         spans = [Span(first, stop, "glitched", "cannot be decoded") for first, stop in runs(measures.damaged_T)]
     unknown_T = track.actions_T < 0
     alone_T = np.append(unknown_T, True) & np.append(True, unknown_T) if len(unknown_T) else np.zeros(1, np.bool_)
-    for span in spans:
-        alone_T[span.first : span.stop] = False
-    spans += [Span(first, stop, UNLOGGED, "the log tells no action") for first, stop in runs(alone_T)]
+    for reason, flags_T, figure in (
+        ("glitched", track.survey.stale_T, "the video shows no frame"),
+        (UNLOGGED, alone_T, "the log tells no action"),
+    ):
+        free_T = flags_T.copy()
+        for span in spans:
+            free_T[span.first : span.stop] = False
+        spans += [Span(first, stop, reason, figure) for first, stop in runs(free_T)]
     return sorted(spans, key=lambda span: span.first)
 
 

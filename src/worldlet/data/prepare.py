@@ -23,13 +23,13 @@ from worldlet.data.measures import Measures
 from worldlet.data.plan import Cutting, Plan, Track, by_source, make_plan
 from worldlet.data.progress import FrameProgress
 from worldlet.data.record import COVERAGE_NAME, SPLITS, frame_count
-from worldlet.data.shards import FORMAT, MANIFEST_NAME, UNFINISHED, DataManifest, read_manifest, write_manifest
+from worldlet.data.shards import FORMAT, MANIFEST_NAME, DataManifest, read_manifest, write_manifest
 from worldlet.data.spans import FilterConfig
 from worldlet.data.survey import Survey, look_at, own_rate
 from worldlet.data.tracks import Tracks, with_actions, without_actions
 from worldlet.data.video import Source, find_sources
 from worldlet.data.vocabulary import key_bindings
-from worldlet.data.writing import report_plan, write_plan
+from worldlet.data.writing import remove_leftovers, report_plan, write_plan
 from worldlet.manifest import hash_file, write_atomic
 
 SURVEY_FOLDER = ".survey"
@@ -295,8 +295,7 @@ def _begin(config: PrepareConfig, folder: Path, sources: Sequence[Source]) -> No
         raise ValueError(
             f"{folder} was begun with other settings ({', '.join(other)}): use the same to go on, or another folder"
         )
-    for leftover in folder.glob(f"*{UNFINISHED}"):
-        leftover.unlink()
+    remove_leftovers(folder)
 
 
 def _settings(config: PrepareConfig, sources: Sequence[Source]) -> dict[str, Any]:

@@ -127,7 +127,9 @@ def _back_again(m: Measures, first: int, longest: int) -> int | None:
     back = np.flatnonzero(_jumps(before_G, after_TG).mean(1) < _jumps(before_G, between_G).mean() / 4)
     if not len(back):
         return None
-    if min(before_G.std(), between_G.std()) > 1 and np.corrcoef(before_G, between_G)[0, 1] > 0.5:
+    jumped_G = _jumps(before_G, between_G)
+    before, between = before_G[jumped_G], between_G[jumped_G]
+    if min(before.std(), between.std()) > 1 and np.corrcoef(before, between)[0, 1] > 0.5:
         return None  # the same picture, lighter or darker: games flash
     return first + 1 + int(back[0])
 
@@ -139,7 +141,7 @@ def _black(m: Measures, fps: float, c: FilterConfig, dropped_T: NDArray[np.bool_
 def _menus(m: Measures, fps: float, c: FilterConfig, dropped_T: NDArray[np.bool_], actions_T: Actions) -> Ranges:
     if not c.menu_seconds:
         return
-    jumps_T = find_cuts(m, c.menu_jump)
+    jumps_T = m.changed_TG.mean(1) >= c.menu_jump
     follows_T = np.concatenate([np.ones(1, np.bool_), dropped_T[:-1] & ~dropped_T[1:]])
     beyond = 0
     for first in np.flatnonzero(jumps_T | follows_T).tolist():

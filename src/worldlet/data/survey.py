@@ -18,7 +18,9 @@ from worldlet.data.framing import Box, find_bars, fit, frame_size
 from worldlet.data.measures import CHANGE_LEVEL, Measures, measure
 from worldlet.data.video import Source, read_frames, read_key_frames, read_times
 
-_REPEAT_FRAMES = 480
+_LONG_GAP = 0.2
+"""Seconds without a new frame after which nobody can tell whether the game stood still or frames were lost."""
+_REPEAT_FRAMES = 240
 """First frames of a video in which a regular repeat is looked for."""
 
 
@@ -44,6 +46,16 @@ class Survey:
         """Yield the taken frames, or the ``wanted`` ones of them, as uint8 (H, W, 3) of ``size``; None for damaged."""
         for picture in read_frames(self.source, self.picked_T if wanted is None else self.picked_T[wanted]):
             yield None if picture is None else self._framed(picture)
+
+    @property
+    def stale_T(self) -> NDArray[np.bool_]:
+        """Frames that only repeat the one before because the video shows none for a while, bool (T,)."""
+        if len(self) < 2 or self.source.kind == "pictures":
+            return np.zeros(len(self), np.bool_)
+        gaps_F = np.append(np.diff(self.times_F), 0.0)
+        long_F = gaps_F > max(_LONG_GAP, 3 / _rate(self.times_F)[0])
+        repeats_T = self.picked_T[1:] == self.picked_T[:-1]
+        return np.append(np.zeros(1, np.bool_), repeats_T & long_F[self.picked_T[1:]])
 
     def _framed(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         height, width = picture.shape[:2]
@@ -96,7 +108,10 @@ def look_at(source: Source, fps: float, crop: Box, bars: bool, size: tuple[int, 
 
 
 def pick(times_F: NDArray[np.float64], fps: float) -> NDArray[np.int64]:
-    """Return which frames to take for a steady ``fps``: all of a video that has it, else the nearest to each tick."""
+    """Return which frames to take for a steady ``fps``: all of a video that has it, else one for each tick of it.
+
+    That is the frame shown at the tick, or the next if it comes within half a usual frame's time: never a later one.
+    """
     if len(times_F) < 2:
         return np.zeros(len(times_F), np.int64)
     rate, steady = _rate(times_F)
@@ -104,8 +119,8 @@ def pick(times_F: NDArray[np.float64], fps: float) -> NDArray[np.int64]:
         return np.arange(len(times_F))
     ticks_T = np.arange(int(times_F[-1] * fps + 1e-6) + 1) / fps
     after_T = np.searchsorted(times_F, ticks_T).clip(1, len(times_F) - 1)
-    earlier_T = ticks_T - times_F[after_T - 1] <= times_F[after_T] - ticks_T
-    return np.where(earlier_T, after_T - 1, after_T).astype(np.int64)
+    soon_T = times_F[after_T] - ticks_T < np.minimum(0.5 / rate, ticks_T - times_F[after_T - 1])
+    return np.where(soon_T, after_T, after_T - 1).astype(np.int64)
 
 
 def own_rate(source: Source) -> float:
@@ -115,8 +130,8 @@ def own_rate(source: Source) -> float:
         return 30.0
     rate, _ = _rate(times_F)
     frames = read_frames(source, range(min(len(times_F), _REPEAT_FRAMES)))
-    small = (frame[::4, ::4].astype(np.int16) for frame in frames if frame is not None)
-    changed_F = np.array([np.abs(later - earlier).max() > CHANGE_LEVEL for earlier, later in pairwise(small)], np.bool_)
+    whole = (frame for frame in frames if frame is not None)
+    changed_F = np.array([_differ(earlier, later) for earlier, later in pairwise(whole)], np.bool_)
     return round(rate / repeat_period(changed_F), 3)
 
 
@@ -126,7 +141,13 @@ def _rate(times_F: NDArray[np.float64]) -> tuple[float, bool]:
     mean = float(gaps.mean())
     if np.abs(gaps - mean).max() < 0.5 * mean:
         return 1 / mean, True
-    return 1 / max(float(np.median(gaps)), 1e-3), False
+    usual = gaps[np.abs(gaps - np.median(gaps)) <= 0.25 * np.median(gaps)]  # a mean, because times are rounded
+    return 1 / max(float(usual.mean()), 1e-3), False
+
+
+def _differ(some_HWC: NDArray[np.uint8], other_HWC: NDArray[np.uint8]) -> bool:
+    # Every pixel is looked at: a picture that scrolls by one shows nothing new to every fourth.
+    return bool((np.maximum(some_HWC, other_HWC) - np.minimum(some_HWC, other_HWC)).max() > CHANGE_LEVEL)
 
 
 def repeat_period(changed_F: NDArray[np.bool_]) -> int:

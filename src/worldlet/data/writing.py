@@ -17,7 +17,7 @@ from worldlet.data.dropped import Drop, save_picture, write_report
 from worldlet.data.plan import Plan, PlannedEpisode, Track
 from worldlet.data.progress import FrameProgress
 from worldlet.data.record import SHARD_BYTES, SPLITS, enter_shard
-from worldlet.data.shards import DataManifest, ShardWriter
+from worldlet.data.shards import MANIFEST_NAME, UNFINISHED, DataManifest, ShardWriter
 from worldlet.records import Episode
 
 POLICY = "video"
@@ -31,6 +31,12 @@ class _Shard:
     writer: ShardWriter
     frames: int = 0
     coverages: list[dict[str, Any]] = field(default_factory=list)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed run left half-written."""
+    for leftover in (*folder.glob(f"*{UNFINISHED}"), *folder.glob(f".{Path(MANIFEST_NAME).stem}.*")):
+        leftover.unlink()
 
 
 def write_plan(
