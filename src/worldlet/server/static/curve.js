@@ -5,6 +5,7 @@ const PSNR = { least: 10, most: 50, ticks: [20, 30, 40] };
 const HERO = { least: 0, most: 32, ticks: [16] };
 const GUTTER = 28;
 const PAD = 6;
+const APART = 12; // pixels between two numbers of a scale
 
 export class Curve {
   constructor(canvas) {
@@ -69,8 +70,11 @@ export class Curve {
   drawTicks(strip, width, line, quiet) {
     const { context } = this;
     Object.assign(context, { font: "11px system-ui, sans-serif", textAlign: "right", textBaseline: "middle" });
+    let last = Infinity;
     for (const tick of strip.ticks) {
       const y = Math.round(this.y(tick, strip)) + 0.5;
+      if (last - y < APART) continue;
+      last = y;
       Object.assign(context, { strokeStyle: line, fillStyle: quiet, lineWidth: 1 });
       context.beginPath();
       context.moveTo(GUTTER, y);
