@@ -158,6 +158,17 @@ def _dropped(frames: dict[str, int]) -> str:
     return f"; frames dropped: {counts}" if counts else ""
 
 
+def _label(arguments: list[str]) -> None:
+    from worldlet.train.label import LabelConfig, label
+
+    parser = _parser("label")
+    parser.add_argument("--with", dest="labelled", default=SUPPRESS, help="the same as --labelled")
+    done = label(parse_config(parser, LabelConfig, arguments))
+    print(f"{done.folder}: {done.words}")
+    if not done.finished:  # it stopped at the first Ctrl-C, after saving: the caller should know
+        raise KeyboardInterrupt
+
+
 def _train(arguments: list[str]) -> None:
     from worldlet.recipes import find_recipe, recipes
     from worldlet.recipes.complete import complete
@@ -290,6 +301,12 @@ VERBS = {
         "drop black, glitched, menu, frozen and stuck spans, and show them",
         "data/mygame --out data/clean",
         _filter,
+    ),
+    "label": Verb(
+        "DATA --with LABELLED --out OUT",
+        "give video its actions, learned from a little labelled data, or from none",
+        "data/video --with data/little --out data/labelled",
+        _label,
     ),
     "train": Verb(
         "DATA --out RUN",

@@ -15,7 +15,10 @@ import worldlet
 from tests.tiny_world import build_tiny_world
 from worldlet import cli
 
-PIPELINE = ["setup", "record", "capture", "prepare", "filter", "train", "export", "eval", "compare", "play", "serve"]
+PIPELINE = [
+    *("setup", "record", "capture", "prepare", "filter", "label"),
+    *("train", "export", "eval", "compare", "play", "serve"),
+]
 BLOCK_TRAINING = f"""
 import sys
 class Blocked:
@@ -187,7 +190,7 @@ def test_play_and_serve_hand_their_options_to_the_server(monkeypatch: pytest.Mon
     ]
 
 
-@pytest.mark.parametrize("verb", ["train", "export"])
+@pytest.mark.parametrize("verb", ["label", "train", "export"])
 def test_without_the_training_extra_the_message_names_it(verb: str, tmp_path: Path) -> None:
     code = BLOCK_TRAINING + "from worldlet.cli import main\nsys.exit(main(sys.argv[1:]))"
     done = run_python(code, verb, str(tmp_path), "--out", str(tmp_path / "out"))
@@ -197,7 +200,7 @@ def test_without_the_training_extra_the_message_names_it(verb: str, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("verb", ["train", "export"])
+@pytest.mark.parametrize("verb", ["label", "train", "export"])
 def test_without_the_training_extra_help_still_says_what_a_verb_does(verb: str) -> None:
     code = BLOCK_TRAINING + "from worldlet.cli import main\nsys.exit(main(sys.argv[1:]))"
     done = run_python(code, verb, "--help")

@@ -75,12 +75,13 @@ def test_the_story_is_told_in_full() -> None:
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     verb, *arguments = shlex.split(command)[1:]
-    if verb in ("train", "export"):
+    if verb in ("label", "train", "export"):
         pytest.importorskip("torch", reason="this verb needs the training extra")
     entry = {
         "record": "worldlet.data.record.record",
         "prepare": "worldlet.data.prepare.prepare",
         "filter": "worldlet.data.filter.clean",
+        "label": "worldlet.train.label.label",
         "train": "worldlet.train.run.train",
         "export": "worldlet.export.export",
         "eval": "worldlet.eval.suite.evaluate",
@@ -90,7 +91,9 @@ def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch
     }[verb]
     if verb == "train":
         monkeypatch.setattr("worldlet.recipes.complete.complete", lambda config: None)
-    done = SimpleNamespace(folder="data", frames=0, episodes=0, bytes=0, finished=True, skipped={}, dropped={})
+    done = SimpleNamespace(
+        folder="data", frames=0, episodes=0, bytes=0, finished=True, words="", skipped={}, dropped={}
+    )
     calls: list[Any] = []
 
     def note(*given: Any, **options: Any) -> Any:

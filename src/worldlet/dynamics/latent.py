@@ -77,11 +77,13 @@ class LatentActions(nn.Module):
         self.config = config
         self.about: dict[str, Any] = {}
         self.inverse = InverseDynamics(config.window)
+        # Bits are taken about their running mean: a bit that is always on would tell nothing, and never learn to.
+        self.centre = nn.BatchNorm1d(config.bits, affine=False)
         self.forward_network = ForwardNetwork(config)
 
     def bits(self, frames_BWCHW: Tensor) -> Tensor:
         """Windows of t - 1, t, t + 1 in [0, 1] -> the bits of each code before their signs are taken, (B, bits)."""
-        logits: Tensor = self.inverse(frames_BWCHW)
+        logits: Tensor = self.centre(self.inverse(frames_BWCHW).float())
         return logits
 
     def code_of(self, bits_B: Tensor) -> Tensor:
@@ -151,7 +153,7 @@ class ForwardNetwork(nn.Module):
         self.blocks = nn.ModuleList(ResBlock(width) for _ in range(config.blocks))
         self.out = nn.Conv2d(width, (places + 4) * PATCH**2, 1)
         with torch.no_grad():
-            self.out.weight.mul_(0.1)
+            self.out.weight.mul_(0.3)
             bias = torch.zeros(places + 4, PATCH**2)
             bias[places // 2] = 4.0  # at first every pixel stays
             bias[places + 3] = -4.0  # and nothing is painted

@@ -16,6 +16,7 @@ from worldlet.train.moments import MomentTable
 LEAST_CHANGE = 1e-4
 """Mean squared change of a frame (values in [0, 1]) below which it counts as standing still."""
 _VAL_BATCH = 32
+_TYPICAL_OF = 256  # moments that tell how much a picture typically changes
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class LatentStageConfig:
 class LatentStage:
     """Latent actions as a stage of the training loop.
 
-    The error of each moment is taken relative to that of copying its last frame, so that a scrolling picture counts
-    no more than a small thing that moves.
+    The error of each moment is taken relative to how much its picture changes, so that a scrolling picture counts no
+    more than a small thing that moves; a typical change is added, so that pictures that stand still do not count most.
     """
 
     name = "latent"
@@ -55,6 +56,7 @@ class LatentStage:
         self.module: nn.Module = self.model
         self.items_per_step = config.batch_size
         self._evenly = np.ones(int(train.actions_M.max()) + 1)
+        self._typical = float(np.mean([_change(train, int(moment)) for moment in train.spread(_TYPICAL_OF)]))
 
     @property
     def device(self) -> torch.device:
@@ -76,7 +78,7 @@ class LatentStage:
         hidden = torch.rand(len(windows), device=self.device) < self.config.hide_past
         past = torch.where(hidden[:, None, None, None, None], windows[:, 1:2].expand(-1, 2, -1, -1, -1), windows[:, :2])
         made = self.model.forward_network(past, signs)
-        error = relative_error(made, windows).mean()
+        error = relative_error(made, windows, self._typical + LEAST_CHANGE).mean()
         usage = soft.T @ soft / len(soft)
         uneven = soft.mean(0).square().mean() + (usage - usage.diag().diag()).square().mean()
         codes = self.model.code_of(soft.detach())
@@ -98,11 +100,11 @@ class LatentStage:
         return {}
 
 
-def relative_error(made_BCHW: Tensor, windows_BWCHW: Tensor) -> Tensor:
-    """Return each moment's squared error over that of copying the last frame, (B,)."""
+def relative_error(made_BCHW: Tensor, windows_BWCHW: Tensor, besides: float = LEAST_CHANGE) -> Tensor:
+    """Return each moment's squared error over that of copying the last frame (and ``besides``), (B,)."""
     now, after = windows_BWCHW[:, 1], windows_BWCHW[:, 2]
     change = (after - now).square().mean((1, 2, 3))
-    return (made_BCHW.float() - after).square().mean((1, 2, 3)) / (change + LEAST_CHANGE)
+    return (made_BCHW.float() - after).square().mean((1, 2, 3)) / (change + besides)
 
 
 @torch.no_grad()
@@ -114,7 +116,7 @@ def code_figures(model: LatentActions, table: MomentTable, count: int, seed: int
     code is used; ``informative`` whether the true code's error is clearly, a tenth, below both others.
     """
     device = next(model.parameters()).device
-    changing = np.array([m for m in table.spread(4 * count) if _changes(table, int(m))], np.int64)
+    changing = np.array([m for m in table.spread(4 * count) if _change(table, int(m)) > LEAST_CHANGE], np.int64)
     if len(changing) < 2:
         raise ValueError("nothing changes from frame to frame in the held-out video: there is nothing to learn from")
     moments = changing[np.unique(np.linspace(0, len(changing) - 1, min(count, len(changing))).astype(np.int64))]
@@ -139,7 +141,8 @@ def code_figures(model: LatentActions, table: MomentTable, count: int, seed: int
     }
 
 
-def _changes(table: MomentTable, moment: int) -> bool:
+def _change(table: MomentTable, moment: int) -> float:
+    """Return the mean squared change of the picture from a moment's frame to the next, values in [0, 1]."""
     at = table.at_M[moment]
     difference = table.frames_FHWC[at + 1].astype(np.float32) - table.frames_FHWC[at]
-    return float(np.square(difference / 255).mean()) > LEAST_CHANGE
+    return float(np.square(difference / 255).mean())
