@@ -216,13 +216,15 @@ def _figure(m: Measures, first: int, stop: int, reason: str) -> str:
     """Say in words what was measured over a span."""
     inside = slice(first, stop)
     if reason == "black":
-        return f"{m.dark_T[inside].mean():.0%} of the pixels are dark"
+        return f"{m.dark_T[inside].mean():.0%} of pixels are dark"
     if reason == "glitched":
         if m.damaged_T[inside].any():
-            return f"{m.damaged_T[inside].sum()} frames cannot be decoded"
-        return f"roughness {m.rough_T[inside].mean():.1f}, the median is {np.median(m.rough_T):.1f}"
+            return f"{m.damaged_T[inside].sum()} cannot be decoded"
+        rough, usual = m.rough_T[inside].mean(), np.median(m.rough_T)
+        jumped = _jumps(m.likeness_TG[max(0, first - 1)], m.likeness_TG[first]).mean()
+        return f"{jumped:.0%} jumps, rough {rough:.0f} for {usual:.0f}"
     if reason == "frozen":
         return "no pixel changes"
     moving = m.changed_TG[first + 1 : stop].any(0).mean()
     pictures = int(_novel(m.likeness_TG[inside], stop - first, FilterConfig().likeness_level).sum())
-    return f"{pictures} different pictures in {stop - first} frames, {moving:.0%} of the picture moves"
+    return f"{pictures} pictures, {moving:.0%} moves"
