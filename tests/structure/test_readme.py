@@ -78,6 +78,7 @@ def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch
     if verb in ("label", "train", "export"):
         pytest.importorskip("torch", reason="this verb needs the training extra")
     entry = {
+        "setup": "worldlet.games.remote.setup.set_up",
         "record": "worldlet.data.record.record",
         "prepare": "worldlet.data.prepare.prepare",
         "filter": "worldlet.data.filter.clean",

@@ -19,12 +19,12 @@ MOST_ACTIONS = 512
 
 
 class Actions:
-    """The flattened actions of one game: how many, their names, and how each looks to the game.
+    """The flattened actions of one game: how many, their names (its own unless given), and how each looks to the game.
 
     Raises ValueError for a space that cannot be flattened, or one with too many actions.
     """
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, env: Any, names: Sequence[str] = ()) -> None:
         space = env.action_space
         self._sizes: tuple[int, ...]
         kind = type(space).__name__  # old packages have their own classes of the same names
@@ -48,7 +48,8 @@ class Actions:
         self.count = int(np.prod(self._sizes, dtype=object))
         if self.count > MOST_ACTIONS:
             raise ValueError(f"the game has {self.count} actions: at most {MOST_ACTIONS} can be recorded, so wrap it")
-        self.names = self._names(env, kind)
+        assert len(names) in (0, self.count), f"{len(names)} names for {self.count} actions"
+        self.names = tuple(names) or self._names(env, kind)
 
     def index(self, action: Any) -> int:
         """Return the number of a game's own action; ValueError where it is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -39,6 +39,7 @@ class AdaptedGame(gymnasium.Env[np.ndarray, np.int64]):
         flicker: bool = False,
         fresh: bool = False,
         levels: bool | None = None,
+        action_names: Sequence[str] = (),
     ) -> None:
         if frame_skip < 1:
             raise ValueError(f"frame_skip is {frame_skip}: it must be at least 1")
@@ -49,7 +50,7 @@ class AdaptedGame(gymnasium.Env[np.ndarray, np.int64]):
         if self._key is None:
             self._reopen_drawn()
         try:
-            self._actions = Actions(self._env)
+            self._actions = Actions(self._env, action_names)
             native = self._native_size()
             self._resize = Resizer(native, choose_size(native, size))
             self.observation_space = Box(0, 255, (*choose_size(native, size), 3), np.uint8)

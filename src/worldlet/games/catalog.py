@@ -26,6 +26,8 @@ class Family:
     """The environment of its own that `worldlet setup` makes for it, where it cannot share ours."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options that its games are made with unless told otherwise."""
+    action_names: tuple[str, ...] = ()
+    """Names of the actions, where the package gives none and all its games have the same."""
     frame_skip: int = 1
     """Frames that an action is held for unless told otherwise."""
     fps: float = 0.0
@@ -33,7 +35,7 @@ class Family:
     flicker: bool = False
     """Whether things are drawn only in every other frame."""
     fresh: bool = False
-    """Whether its own `reset(seed)` leaves nothing over from the episode before (the tests check it)."""
+    """Whether its own `reset(seed)` leaves nothing over from the episode before."""
     levels: bool | None = None
     """Whether seeds make levels, so that splits can be held out by seed; None where it differs from game to game."""
 
@@ -83,6 +85,7 @@ FAMILIES = (
         module="minigrid",
         install="pip install 'worldlet[minigrid]'",
         examples=("MiniGrid-FourRooms-v0", "MiniGrid-DoorKey-8x8-v0", "MiniGrid-MultiRoom-N6-v0"),
+        fresh=True,
     ),
     Family(
         title="Crafter",
@@ -100,6 +103,8 @@ FAMILIES = (
         install="worldlet setup flappy",
         examples=("FlappyBird-v0",),
         setup="flappy",
+        action_names=("noop", "flap"),
+        fresh=True,
     ),
     Family(
         title="ViZDoom",
@@ -107,6 +112,7 @@ FAMILIES = (
         module="vizdoom.gymnasium_wrapper",
         install="pip install 'worldlet[vizdoom]'",
         examples=("VizdoomMyWayHome-v1", "VizdoomHealthGathering-v1", "VizdoomBasic-v1", "VizdoomDefendCenter-v1"),
+        fresh=True,
     ),
 )
 
@@ -123,8 +129,10 @@ def nearest(env_id: str, known: list[str]) -> str:
     spelled = {name.lower(): name for name in [*known, *catalogue]}
     tails = {name.lower().rpartition("/")[2]: name for name in [*known, *catalogue]}
     wanted = env_id.lower()
-    for names, word in ((spelled, wanted), (tails, wanted.rpartition("/")[2])):
-        found = difflib.get_close_matches(word, list(names), n=1, cutoff=0.55)
+    ours = {name.lower().rpartition("/")[2]: name for name in catalogue}
+    tail = wanted.rpartition("/")[2]
+    for names, word, cutoff in ((ours, tail, 0.95), (spelled, wanted, 0.55), (tails, tail, 0.55)):
+        found = difflib.get_close_matches(word, list(names), n=1, cutoff=cutoff)
         if found:
             name = names[found[0]]
             family = catalogue.get(name)

@@ -63,6 +63,7 @@ def make_here(env_id: str, *, frame_skip: int = 0, size: str = "", **options: An
         flicker=about.flicker,
         fresh=about.fresh,
         levels=about.levels,
+        action_names=about.action_names,
     )
 
 
