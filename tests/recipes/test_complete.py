@@ -13,9 +13,8 @@ pytest.importorskip("torch", reason="training needs the training extra")
 
 from tiny_run import recorded_platformer, tiny_config  # noqa: E402
 
-from worldlet.export import ExportConfig  # noqa: E402
+from worldlet.export import ExportConfig, export  # noqa: E402
 from worldlet.manifest import read_world_json  # noqa: E402
-from worldlet.recipes import complete as module  # noqa: E402
 from worldlet.recipes.complete import complete  # noqa: E402
 from worldlet.train.run import TrainConfig, train  # noqa: E402
 
@@ -30,14 +29,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
 def test_a_world_follows_and_is_not_made_twice(trained: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     exports: list[Any] = []
     measured: list[Any] = []
-    export = module.export
 
     def quickly(config: ExportConfig) -> Path:  # networks that have learned nothing hesitate: a short gate is enough
         exports.append(config)
         return export(replace(config, starts=6, gate_frames=20))
 
-    monkeypatch.setattr(module, "export", quickly)
-    monkeypatch.setattr(module, "evaluate", measured.append)
+    monkeypatch.setattr("worldlet.export.export", quickly)
+    monkeypatch.setattr("worldlet.eval.suite.evaluate", measured.append)
     complete(replace(trained, then="nothing"))
     assert not exports and not measured and not (Path(trained.out) / "world").exists()
     complete(replace(trained, then="world"))

@@ -54,7 +54,7 @@ def outcome_classes(
         return np.zeros((0, len(play.meta["action_names"])), np.int64)
     try:
         found = _by_copies(make, play, wanted, horizon)
-    except (TypeError, AttributeError, NotImplementedError, RuntimeError, _NoCopyError):
+    except (TypeError, AttributeError, RuntimeError, _NoCopyError):  # an unfinished method is a RuntimeError
         found = _by_replay(make, play, wanted, horizon)
     return np.stack([found[int(moment)] for moment in moments_M])
 

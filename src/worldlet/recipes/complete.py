@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from worldlet.eval.suite import EvalConfig, evaluate
-from worldlet.export import ExportConfig, export
 from worldlet.manifest import WorldError, read_world_json
-from worldlet.train import checkpoint
-from worldlet.train.run import TrainConfig
+
+if TYPE_CHECKING:
+    from worldlet.train.run import TrainConfig
 
 WORLD_NAME, CARD_NAME = "world", "card"
 
@@ -19,6 +19,9 @@ def complete(config: TrainConfig) -> None:
     Raises ValueError where a part cannot be exported or measured: what was trained is kept, and the same command
     goes on from there.
     """
+    from worldlet.eval.suite import EvalConfig, evaluate
+    from worldlet.export import ExportConfig, export
+
     run = Path(config.out)
     if config.then == "nothing":
         return
@@ -30,6 +33,8 @@ def complete(config: TrainConfig) -> None:
 
 def _is_exported(run: Path) -> bool:
     """Tell whether RUN/world was exported from the checkpoint that is now the best."""
+    from worldlet.train import checkpoint
+
     try:
         training = read_world_json(run / WORLD_NAME).config["training"]
     except (WorldError, KeyError, OSError):
