@@ -65,7 +65,8 @@ def commands() -> list[str]:
     story = story.replace('"$frames"', "1000").replace("$name", "quick")
     lines = [*"\n".join(blocks("")).splitlines(), *story.splitlines(), *re.findall(r"`(worldlet [^`]*)`", README)]
     found = [line.rpartition("&& ")[2].partition("#")[0].strip() for line in lines]
-    return sorted({line for line in found if re.match(r"worldlet (\S+ [^-]|play|serve)", line) and "FILE" not in line})
+    whole = re.compile(r"worldlet (\S+ [^-]|play|serve|capture --)")
+    return sorted({line for line in found if whole.match(line) and "FILE" not in line})
 
 
 def test_the_story_is_told_in_full() -> None:
@@ -80,6 +81,7 @@ def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch
     entry = {
         "setup": "worldlet.games.remote.setup.set_up",
         "record": "worldlet.data.record.record",
+        "capture": "worldlet.data.capture.run.capture",
         "prepare": "worldlet.data.prepare.prepare",
         "filter": "worldlet.data.filter.clean",
         "label": "worldlet.train.label.label",
@@ -93,7 +95,17 @@ def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch
     if verb == "train":
         monkeypatch.setattr("worldlet.recipes.complete.complete", lambda config: None)
     done = SimpleNamespace(
-        folder="data", frames=0, episodes=0, bytes=0, finished=True, words="", skipped={}, dropped={}
+        folder="data",
+        frames=0,
+        episodes=0,
+        bytes=0,
+        finished=True,
+        words="",
+        skipped={},
+        dropped={},
+        frames_per_second=0.0,
+        late=0,
+        lost=0,
     )
     calls: list[Any] = []
 
