@@ -75,13 +75,13 @@ class WindowSource:
         """
         time.sleep(max(0.0, due - time.monotonic()))
         with self._open_window():
+            area = self._area()  # asked first: a window that is gone has no keyboard either
             active = self._has_keyboard()
-            area = self._area() if active else None
         assert self._listener is not None
         if not active and self._active:
             self._listener.release(time.monotonic())
         self._active = active
-        if area is None:
+        if area is None or not active:
             return None
         before = time.monotonic()
         try:
@@ -136,10 +136,11 @@ class WindowSource:
         focus = self._display.get_input_focus().focus
         if focus == _POINTER_ROOT:
             return True
-        while focus not in (_NO_FOCUS, None) and not isinstance(focus, int):
-            if focus.id == self._window.id:
-                return True
-            focus = focus.query_tree().parent
+        with contextlib.suppress(self._xlib.error.BadWindow):  # whatever had the focus may just have been closed
+            while focus not in (_NO_FOCUS, None) and not isinstance(focus, int):
+                if focus.id == self._window.id:
+                    return True
+                focus = focus.query_tree().parent
         return False
 
     def _area(self) -> dict[str, int] | None:
