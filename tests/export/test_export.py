@@ -91,7 +91,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[WorldModel, Path]:
     Image.fromarray(frames).save(path / "starts" / "000.png")
     start = {"file": "000.png", "frames": 1, "actions": [], "caption": "", "theme": "", "level_seed": 0}
     (path / "starts" / "starts.json").write_text(json.dumps({"starts": [start]}))
-    facts = {"env_id": "x", "fps": 20.0, "action_names": ["a", "b", "c"], "key_bindings": {}}
+    facts = {"env_id": "x", "fps": 20.0, "action_names": ["a", "b", "c"], "key_bindings": {}, "options": {}}
     trained = tiny_config(Path("data"), Path("run"))
     training = {"training": {}}
     with pytest.MonkeyPatch.context() as patch:
