@@ -74,7 +74,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[WorldModel, Path]:
     torch.manual_seed(0)
     model = WorldModel.build(
         TokenizerConfig(
-            (16, 32), quantizer="vq", codebook_size=32, code_width=8, encoder_width=16, decoder_width=8, decoder_blocks=1
+            (16, 32), quantizer="vq", codebook_size=32, code_width=8, encoder_width=16, decoder_width=8,
+            decoder_blocks=1,
         ),
         DynamicsConfig(
             grid=(2, 4), codebook_size=32, actions=3, prompt_width=2, conditioning="add", wiring="raster", width=16,
