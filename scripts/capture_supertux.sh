@@ -2,7 +2,7 @@
 # SuperTux, a desktop game, captured from a screen of its own while a player of ours presses the keys.
 #   scripts/capture_supertux.sh [DATA] [FRAMES]
 # Needs: apt-get install supertux xvfb xdotool; pip install -c constraints.txt -e '.[capture]'
-# Run it again to go on where it stopped. LEVELS and PLAYER may be set to other levels, or another --demo.
+# Run it again to go on where it stopped. LEVELS, PLAYER (a --demo) and FPS may be set to others.
 set -euo pipefail
 data="${1:-data/tux}"
 frames="${2:-6000}"
@@ -15,8 +15,11 @@ for program in Xvfb xdotool supertux2 worldlet; do
 done
 
 work="$(mktemp -d)"
-trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$work"' EXIT
+screen="" game=""
+# The game first and for good: without its screen it would not end.
+trap 'kill -KILL $game 2>/dev/null || true; kill $screen 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 Xvfb -displayfd 3 -screen 0 640x480x24 -nolisten tcp 3>"$work/display" >/dev/null 2>&1 &
+screen=$!
 until [ -s "$work/display" ]; do sleep 0.1; done
 DISPLAY=":$(cat "$work/display")"
 export DISPLAY SDL_AUDIODRIVER=dummy
@@ -33,7 +36,7 @@ for level in $levels; do
     timeout 120 xdotool search --sync --onlyvisible --name SuperTux >/dev/null
     sleep "${LOADING:-5}" # the picture of the level's name
     worldlet capture --window SuperTux --out "$data" --frames $((frames * part / $(wc -w <<<"$levels"))) \
-        --width 160 --keys "$keys" --demo "$player" || ! kill -0 "$game" 2>/dev/null
-    kill "$game" 2>/dev/null || true
+        --fps "${FPS:-30}" --width 160 --keys "$keys" --demo "$player" || ! kill -0 "$game" 2>/dev/null
+    kill -KILL "$game" 2>/dev/null || true
     wait "$game" 2>/dev/null || true
 done
