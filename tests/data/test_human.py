@@ -175,6 +175,37 @@ def test_a_game_that_crashes_leaves_what_was_played_before(tmp_path, monkeypatch
     assert [len(episode) for episode in episodes(tmp_path / "data", "train")] == [6]
 
 
+def test_after_an_error_of_the_game_another_level_begins(tmp_path, monkeypatch):
+    recording = LiveRecording(config(tmp_path / "data"))
+    play(recording, [0] * 6)
+    step, reset = FakeGame.step, FakeGame.reset
+
+    def stumble(self, action):
+        step(self, action)
+        monkeypatch.setattr(FakeGame, "step", step)
+        raise RuntimeError("once")
+
+    def refuse(self, **_):
+        monkeypatch.setattr(FakeGame, "reset", reset)
+        raise RuntimeError("not now")
+
+    monkeypatch.setattr(FakeGame, "step", stumble)
+    monkeypatch.setattr(FakeGame, "reset", refuse)
+    for message in ("once", "not now"):
+        with pytest.raises(RuntimeError, match=message):
+            recording.step(2)
+    play(recording, [1] * 5)
+    recording.close()
+    for episode in episodes(tmp_path / "data", *recording_splits(tmp_path / "data")):
+        np.testing.assert_array_equal(np.diff(episode.frames_THWC[:, 0, 0, 1].astype(int)), 1)  # no frame is left out
+        assert split_of(episode.meta["level_seed"]) == episode.meta["split"]
+        assert episode.frames_THWC[0, 0, 0, 2] == episode.meta["level_seed"] % 256
+
+
+def recording_splits(folder):
+    return [split for split, entry in read_manifest(folder)["splits"].items() if entry["episodes"]]
+
+
 def test_a_human_is_not_recorded_without_a_page(tmp_path):
     with pytest.raises(ValueError, match="records in a page"):
         record(config(tmp_path / "data"))

@@ -90,6 +90,7 @@ class LiveRecording:
     def next_level(self) -> NDArray[np.uint8]:
         """Hand over what was played and begin another level; return its first frame."""
         self.save()
+        self.ended = True  # until the next one has begun: where that fails, nothing more of this one is recorded
         self.split = self._next_split()
         # The number of a level's first piece: later levels have later pieces, so none comes twice.
         self.level_seed = level_seed(self._config.seed, self.split, self._numbers[self.split])
@@ -101,13 +102,14 @@ class LiveRecording:
     def step(self, action: int) -> NDArray[np.uint8]:
         """Do an action and return the frame that follows, or the first one of a new level where the last is over.
 
-        An error of the game's hands over what was played before it is raised again.
+        An error of the game's hands over what was played before it is raised again; the next step begins a new level.
         """
         if self.ended:
             return self.next_level()
         try:
             frame, _, terminated, truncated, info = self._env.step(action)
         except Exception:
+            self.ended = True  # nobody knows whether the action was done, so no frame may follow it
             self.save()
             raise
         self.ended = bool(terminated or truncated)
