@@ -133,7 +133,10 @@ def test_another_seed_gives_other_levels_and_other_actions(recorded, tmp_path):
 
 def start_slow_recording(folder, workers):
     code = (
+        "import signal\n"
         "from worldlet.data.record import RecordConfig, record\n"
+        # What was started in the background of a script ignores Ctrl-C unless told otherwise.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"record(RecordConfig(env='tests.data.fake_games:Fake-v0', out={str(folder)!r}, frames=600, episode_steps=20,"
         f" shard_episodes=4, workers={workers}))"
     )

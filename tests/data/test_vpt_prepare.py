@@ -120,6 +120,25 @@ def test_segments_come_from_a_server(recordings, tmp_path, monkeypatch):
     assert "never uploaded" in read_manifest(summary.folder)["recording"]["skipped"][paths[1]]
 
 
+def test_what_could_not_be_downloaded_is_tried_again(recordings, tmp_path, monkeypatch):
+    class Cut(prepare.Folder):
+        def fetch(self, url, name, heard=lambda size: None):
+            if "bert" in name:
+                raise prepare.Unreachable(f"{url} could not be downloaded")
+            return recordings / name
+
+    paths = ["7.6/anna-aa-20220101-000000", "7.6/bert-bb-20220101-000000", "7.6/anna-aa-20220101-000500"]
+    (tmp_path / "all.json").write_text(json.dumps({"basedir": "https://example.org/data", "relpaths": paths}))
+    monkeypatch.setattr(prepare, "Folder", Cut)
+    wanted = config(tmp_path / "all.json", tmp_path)
+    with pytest.raises(ValueError, match="1 of 3 segments could not be downloaded: the same command"):
+        prepare_vpt(wanted, QUIET)
+    manifest = read_manifest(wanted.out)
+    assert len(manifest["shards"]) == 2 and not manifest["complete"] and not manifest["recording"]["skipped"]
+    monkeypatch.setattr(Cut, "fetch", lambda self, url, name: recordings / name)
+    assert prepare_vpt(wanted, QUIET).frames == 60 and read_manifest(wanted.out)["complete"]
+
+
 def test_a_drawn_part_of_an_index_is_the_same_every_time():
     index = Index("x/", tuple(Segment(f"6.9/a-{number}") for number in range(50)))
     drawn = index.choose(5, seed=3)

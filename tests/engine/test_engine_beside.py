@@ -92,6 +92,25 @@ def test_a_game_that_ends_before_the_dream_can_begin(engine):
             both.restart(3)
 
 
+def test_after_an_error_of_the_game_both_begin_anew(engine):
+    both, games = beside(engine)
+    both.restart(5)
+    both.step(0)
+    step = games[0].step
+
+    def stumble(action):
+        step(action)
+        games[0].step = step
+        raise RuntimeError("once")
+
+    games[0].step = stumble
+    with pytest.raises(RuntimeError, match="once"):
+        both.step(3)
+    pair = both.step(3)
+    assert (pair.event, pair.index, pair.age, both.level_seed) == ("start", 0, 0, 5)
+    assert games[0].closed and not games[1].closed
+
+
 def test_themes_are_those_of_the_game(engine):
     both, games = beside(engine, themes=("snow", "lava"))
     assert both.themes == ("snow", "lava")

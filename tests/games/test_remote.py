@@ -76,6 +76,18 @@ def test_a_child_that_fails_says_how(how, message, monkeypatch):
     game.close()
 
 
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(monkeypatch):
+    monkeypatch.setenv("FAKE_DELAY", "1.5")
+    game = make("tests.data.fake_games:Fake-v0", python=sys.executable)
+    game.reset(seed=2)
+    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.3)
+    with pytest.raises(GameCrash, match="has not answered"):
+        game.step(0)
+    monkeypatch.setattr(client, "PATIENCE_SECONDS", 30.0)
+    with pytest.raises(GameCrash, match="was closed"):
+        game.reset(seed=3)
+
+
 def test_an_interpreter_that_is_none_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no Python interpreter"):
         make(ODD + "Shows", python=str(tmp_path / "python"))

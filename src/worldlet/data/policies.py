@@ -217,10 +217,10 @@ def _paddle(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: P
 
 
 def _ppo(env: gymnasium.Env[Any, Any], action_names: Sequence[str], agents: Path | None) -> Policy:
-    from worldlet.data.agents.player import AgentPlayer
-
     if agents is None:
         raise ValueError("the player 'ppo' must be trained first: `worldlet record ENV --agent ppo` does it")
+    from worldlet.data.agents.player import AgentPlayer
+
     return AgentPlayer(agents, len(action_names))
 
 

@@ -103,9 +103,11 @@ class Beside:
         raise ValueError(f"{self.engine.manifest.env_id} ends within {CONTEXT} frames from seed {seed}: try another")
 
     def step(self, action: int | str) -> Pair:
-        """Do an action in both; after the end of a level, begin the next level instead."""
+        """Do an action in both; after the end of a level begin the next level instead, after an error this one."""
         if self._ended:
             return self.restart(self.level_seed + 1, self.theme)
+        if self._failed:  # nobody knows whether the game did the last action, so both begin anew
+            return self.restart(self.level_seed, self.theme)
         number = self.engine.manifest.action_index(action)
         self._failed = True  # a game that fails now is opened anew by `restart`
         frame, _, terminated, truncated, info = self._game.step(number)

@@ -125,8 +125,10 @@ class Desk:
             if self._seat is seat:
                 self._seat = None
                 if not self.finished:
+                    # Handed over before anything is awaited: a server that is being stopped cancels what awaits.
+                    saving = self._thread.submit(self._recording.save)
                     with suppress(ValueError):  # said again when the recording is closed
-                        await self.run(LiveRecording.save)
+                        await asyncio.shield(asyncio.wrap_future(saving))
 
     async def finish(self) -> None:
         """End the recording: save everything."""

@@ -31,6 +31,10 @@ class Missing(ValueError):
     """The server says that there is no such file."""
 
 
+class Unreachable(ValueError):
+    """A file could not be had whole; another time it may be."""
+
+
 class Folder:
     """A folder of downloaded files and ``checksums.json``, the SHA-256 and size that each had when it was whole."""
 
@@ -47,7 +51,7 @@ class Folder:
     def fetch(self, url: str, name: str, heard: Callable[[int], None] = lambda size: None) -> Path:
         """Return the file called ``name``, downloaded unless it is there, whole and unchanged.
 
-        ``heard`` is told the bytes that arrive. Raises Missing where the server has no such file, ValueError where it
+        ``heard`` is told the bytes that arrive. Raises Missing where the server has no such file, Unreachable where it
         cannot be had whole in ``attempts`` tries; what has arrived is kept for the next call.
         """
         path = self.path / name
@@ -70,7 +74,7 @@ class Folder:
                     raise  # trying again does not help
                 failure = error
         else:
-            raise ValueError(
+            raise Unreachable(
                 f"{url} could not be downloaded in {self._attempts} tries ({failure}): the same command tries again"
             ) from failure
         entry = hash_file(path)

@@ -27,7 +27,7 @@ from worldlet.data.shards import (
     write_manifest,
 )
 from worldlet.data.vpt.actions import action_names, key_bindings
-from worldlet.data.vpt.download import Folder, Missing
+from worldlet.data.vpt.download import Folder, Missing, Unreachable
 from worldlet.data.vpt.index import LOG, VIDEO, Index, Segment, read_index
 from worldlet.data.vpt.log import BUTTONS, mend, read_log
 from worldlet.data.vpt.segment import Rules, camera_lag, read_segment
@@ -91,7 +91,8 @@ def prepare_vpt(config: VptConfig, console: Console | None = None) -> RecordSumm
     """Write a data folder of VPT segments, or go on with one begun by the same config.
 
     Segments that are missing, damaged or hold nothing of use are named on the console and in the manifest, and skipped.
-    Raises ValueError where the index cannot be read or the folder holds something else, or where nothing was of use.
+    Those that could not be downloaded are left for the next run, and in the end a ValueError says so. Raises ValueError
+    too where the index cannot be read or the folder holds something else, or where nothing was of use.
     """
     console = console or Console(stderr=True)
     folder = Path(config.out)
@@ -103,11 +104,15 @@ def prepare_vpt(config: VptConfig, console: Console | None = None) -> RecordSumm
     done = {shard.get("source") for shard in manifest["shards"]} | skipped.keys()
     if not manifest["complete"]:
         left = [segment for segment in chosen if segment.path not in done]
+        missed = 0
         with FrameProgress(console, len(chosen), done=len(chosen) - len(left), unit="segments") as progress:
             try:
                 for segment in left:
                     try:
                         _write_segment(config, index, segment, folder, manifest)
+                    except Unreachable as error:
+                        missed += 1
+                        console.print(f"Left for later: {error}", highlight=False)
                     except ValueError as error:
                         skipped[segment.path] = str(error)
                         console.print(f"Skipped {segment.path}: {error}", highlight=False)
@@ -116,6 +121,10 @@ def prepare_vpt(config: VptConfig, console: Console | None = None) -> RecordSumm
             except KeyboardInterrupt:
                 console.print(f"Stopped. {folder} is intact: the same command goes on from there.", highlight=False)
                 raise
+        if missed:
+            raise ValueError(
+                f"{missed} of {len(chosen)} segments could not be downloaded: the same command tries them again"
+            )
         _finish(folder, manifest)
     splits, shards = manifest["splits"].values(), manifest["shards"]
     frames, episodes = sum(split["frames"] for split in splits), sum(split["episodes"] for split in splits)

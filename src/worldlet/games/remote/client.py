@@ -84,6 +84,7 @@ class RemoteGame(gymnasium.Env[np.ndarray, np.int64]):
         try:
             messages.send(self._to_child, kind, payload)
             if os.name == "posix" and not select.select([self._from_child], [], [], PATIENCE_SECONDS)[0]:
+                self.close()  # an answer that came later would be taken for that to the next question
                 raise GameCrash(f"the game {self._env_id} has not answered for {PATIENCE_SECONDS:.0f} s")
             got, reply = messages.receive(self._from_child)
         except (EOFError, OSError, ValueError) as error:
