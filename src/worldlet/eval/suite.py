@@ -110,7 +110,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     Path(config.out).mkdir(parents=True, exist_ok=True)
     options = " --quick" if config.quick else ""
     networks = find_networks(config.fvd_network)
-    options += "" if config.fvd_network is None else f" --fvd-network {config.fvd_network}"
+    options += "" if config.fvd_network is None else f" --fvd_network {config.fvd_network}"
     options += "" if config.data is None else f" --data {config.data}"
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
     options += "" if config.device == "auto" else f" --device {config.device}"
@@ -151,7 +151,7 @@ def evaluate_rollouts(config: EvalConfig, folder: Path) -> dict[str, Any]:
             folder, networks, Path(config.out) / "pictures", lambda n: report("rollouts", 1)
         )
     size = {"name": "rollouts", "rollouts": len(folders)}
-    extra = "" if config.fvd_network is None else f" --fvd-network {config.fvd_network}"
+    extra = "" if config.fvd_network is None else f" --fvd_network {config.fvd_network}"
     command = f"worldlet eval --rollouts {folder} --out {config.out}{extra}"
     card = {
         "format": FORMAT,

@@ -115,13 +115,13 @@ class VideoNetwork:
         import torch
 
         if not path.is_file():
-            raise ValueError(f"there is no feature network at {path}: give --fvd-network the TorchScript file of I3D")
+            raise ValueError(f"there is no feature network at {path}: give --fvd_network the TorchScript file of I3D")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # the file that exists is TorchScript
                 self._network: Any = torch.jit.load(str(path), map_location="cpu").eval()
         except RuntimeError as error:
-            raise ValueError(f"{path} is no TorchScript network: give --fvd-network that of I3D") from error
+            raise ValueError(f"{path} is no TorchScript network: give --fvd_network that of I3D") from error
 
     def __call__(self, clips_NTHWC: Frames) -> NDArray[np.float64]:
         """Return the features (N, D) of uint8 clips."""
