@@ -15,6 +15,7 @@ from tests.eval.real_game import MANIFEST, TINY, PatchTokens  # noqa: E402
 from worldlet.engine.backends.base import BackendStep  # noqa: E402
 from worldlet.eval import judged, paddle  # noqa: E402
 from worldlet.eval.bench import Bench  # noqa: E402
+from worldlet.eval.game import _patches  # noqa: E402
 from worldlet.eval.recorded import RecordedSuite  # noqa: E402
 from worldlet.records import Episode, StepResult  # noqa: E402
 
@@ -167,3 +168,10 @@ def test_paddle_and_ball_are_followed(speed: int, ball: Any, follows: float, nea
     figures = paddle.measure([film(speed, ball)] * 3)
     assert figures["paddle"]["value"] == pytest.approx(follows, abs=0.34) and figures["ball_near"]["value"] == near
     assert figures["copy_ball_near"]["value"] == 0.0 and figures["ball_near"]["n"] == 3
+
+
+def test_frames_that_patches_do_not_divide_are_counted_by_their_whole_patches() -> None:
+    frames = np.zeros((2, 84, 64, 3), np.uint8)
+    frames[1, 80:] = 9  # below the last whole patch
+    frames[1, 8:16, :8] = 5
+    assert len(_patches(frames)) == 2

@@ -61,9 +61,10 @@ def measure(bench: Bench) -> dict[str, Any]:
 
 
 def _patches(frames_THWC: NDArray[np.uint8]) -> set[bytes]:
-    """Return the different patches of 8x8 pixels on the grid, each as its bytes."""
-    time, height, width, _ = frames_THWC.shape
-    grid = frames_THWC.reshape(time, height // PATCH, PATCH, width // PATCH, PATCH, 3).transpose(0, 1, 3, 2, 4, 5)
+    """Return the different whole patches of 8x8 pixels on the grid, each as its bytes."""
+    time, down, across = len(frames_THWC), frames_THWC.shape[1] // PATCH, frames_THWC.shape[2] // PATCH
+    whole = frames_THWC[:, : down * PATCH, : across * PATCH]  # a frame of 84 rows ends in half a patch
+    grid = whole.reshape(time, down, PATCH, across, PATCH, 3).transpose(0, 1, 3, 2, 4, 5)
     rows = np.ascontiguousarray(grid).reshape(-1, PATCH * PATCH * 3)
     return {row.tobytes() for row in rows}
 
