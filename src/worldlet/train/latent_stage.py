@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from worldlet.dynamics.latent import LatentActions, LatentConfig, to_pixels
 from worldlet.train.moments import MomentTable
 
-LEAST_CHANGE = 1e-4
+LEAST_CHANGE = 2e-5
 """Mean squared change of a frame (values in [0, 1]) below which it counts as standing still."""
 _VAL_BATCH = 32
 _TYPICAL_OF = 256  # moments that tell how much a picture typically changes
@@ -56,7 +56,9 @@ class LatentStage:
         self.module: nn.Module = self.model
         self.items_per_step = config.batch_size
         self._evenly = np.ones(int(train.actions_M.max()) + 1)
-        self._typical = float(np.mean([_change(train, int(moment)) for moment in train.spread(_TYPICAL_OF)]))
+        changes = np.array([_change(train, int(moment)) for moment in train.spread(_TYPICAL_OF)])
+        # The median: a picture that scrolls now and then changes a hundred times as much as a hero who walks.
+        self._typical = float(np.median(changes[changes > LEAST_CHANGE])) if changes.max() > LEAST_CHANGE else 0.0
 
     @property
     def device(self) -> torch.device:
