@@ -5,9 +5,9 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch.nn import functional as F  # noqa: E402
 
-from worldlet.dynamics import Features  # noqa: E402
+from worldlet.dynamics import DynamicsConfig, Features  # noqa: E402
 from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss  # noqa: E402
-from worldlet.dynamics.sampling import CANDIDATES, next_frame, sample  # noqa: E402
+from worldlet.dynamics.sampling import CANDIDATES, EDGE_MIN_P, MIN_P, least_shares, next_frame, sample  # noqa: E402
 
 ALMOST_ONE = torch.tensor(1.0).nextafter(torch.tensor(0.0)).item()
 
@@ -22,7 +22,7 @@ def logits_of(probabilities, order, codes=40):
 def test_uniform_noise_gives_the_frequencies_that_min_p_leaves():
     logits = logits_of([0.5, 0.25, 0.15, 0.06, 0.04], [7, 3, 21, 5, 30])  # the last two are below 0.2 * 0.5
     noise = ((torch.arange(9000) + 0.5) / 9000)[None]
-    drawn = sample(logits.expand(1, 9000, -1), noise)
+    drawn = sample(logits.expand(1, 9000, -1), noise, min_p=0.2)
     assert drawn.shape == (1, 9000) and drawn.dtype == torch.int64
     counts = drawn[0].bincount(minlength=40)
     expected = {7: 5000, 3: 2500, 21: 1500}
@@ -34,7 +34,7 @@ def test_uniform_noise_gives_the_frequencies_that_min_p_leaves():
 
 def test_the_ends_of_the_noise_pick_the_first_and_the_last_candidate():
     logits = logits_of([0.4, 0.35, 0.25], [9, 2, 17])[None, None].expand(1, 2, -1)
-    assert sample(logits, torch.tensor([[0.0, ALMOST_ONE]])).tolist() == [[9, 17]]
+    assert sample(logits, torch.tensor([[0.0, ALMOST_ONE]]), 0.2).tolist() == [[9, 17]]
 
 
 def test_peaked_logits_ignore_noise():
@@ -53,14 +53,28 @@ def test_cells_between_two_codes_take_the_same_side():
     here, there = logits_of([0.55, 0.45], [4, 6]), logits_of([0.55, 0.45], [6, 4])  # the hero here, or else there
     several = logits_of([0.4, 0.35, 0.25], [9, 2, 17])
     noise = torch.rand(4000, 4)
-    drawn = sample(torch.stack([here, there, several, several]).expand(4000, 4, -1), noise)
+    drawn = sample(torch.stack([here, there, several, several]).expand(4000, 4, -1), noise, 0.2)
     assert ((drawn[:, 0] == 4) == (drawn[:, 1] == 6)).all(), "here and there at once, or nowhere"
     assert float((drawn[:, 0] == 4).float().mean()) == pytest.approx(0.55, abs=0.03)
     assert float((drawn[:, 2] == drawn[:, 3]).float().mean()) == pytest.approx(0.345, abs=0.03), "others draw alone"
 
 
+def test_the_edge_is_left_to_chance_and_the_inside_is_not():
+    """One code in ten: drawn at the edge of the picture, never inside it, in a batch and in windows of it alike."""
+    least = least_shares((5, 6)).view(5, 6)
+    assert least[2, 2] == least[2, 3] == torch.tensor(MIN_P)
+    assert (least == EDGE_MIN_P).sum() == 28
+    logits = logits_of([0.9, 0.1], [4, 6]).expand(1, 30, -1)
+    noise = torch.full((1, 30), ALMOST_ONE)
+    drawn = sample(logits, noise, least.flatten()).view(5, 6)
+    assert (drawn[2, 2:4] == 4).all() and (drawn == 6).sum() == 28
+    assert torch.equal(sample(logits, noise, least.flatten()[None]).view(5, 6), drawn)
+
+
 def test_next_frame_is_a_step_and_a_draw():
     class Model:
+        config = DynamicsConfig(grid=(1, 2), patch=(1, 1))
+
         def step(self, state, tokens, action, prompt):
             return F.one_hot(tokens + action[:, None], 10).float() * 50, {"seen": state["seen"] + 1}
 

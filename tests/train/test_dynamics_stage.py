@@ -15,7 +15,7 @@ from worldlet.dynamics import DynamicsConfig, Features, Window, build_dynamics  
 from worldlet.train import rollout  # noqa: E402
 from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig  # noqa: E402
 from worldlet.train.rollout import around, disturb, free_run, rollout_features  # noqa: E402
-from worldlet.train.windows import cut_windows, inside  # noqa: E402
+from worldlet.train.windows import Cut, cut_windows, inside  # noqa: E402
 
 GRID, N, V = (4, 6), 24, 12
 MODEL = DynamicsConfig(
@@ -200,10 +200,11 @@ def clip():
 
 
 def roll(clip, mobile, doubt=0.0, inner=None):
+    everything = Window((2, 3), torch.zeros(B, 2, dtype=torch.int64))
+    cut = None if inner is None else Cut(everything, torch.arange(N).expand(B, -1), inner)
     return rollout_features(
-        clip.model, clip.tokens, clip.tokens[:, :-1], clip.actions, torch.zeros(B, 3), mobile, STEPS, doubt,
-        inner_BN=inner,
-    )  # fmt: skip
+        clip.model, clip.tokens, clip.tokens[:, :-1], clip.actions, torch.zeros(B, 3), mobile, STEPS, doubt, cut
+    )
 
 
 def frames_of(features, frames):
@@ -217,13 +218,16 @@ def assert_same(ours, theirs):
 
 def always(token, sure):
     """A stand-in for `_draw` that guesses one token everywhere and is, or is not, sure of it."""
-    return lambda model, features, truth, doubt: (truth * 0 + token, torch.full_like(truth, sure, dtype=torch.bool))
+    return lambda model, features, truth, least, doubt: (
+        truth * 0 + token,
+        torch.full_like(truth, sure, dtype=torch.bool),
+    )
 
 
 def test_a_rollout_that_guesses_right_is_the_parallel_pass(clip, monkeypatch):
     times = []
 
-    def right(model, features, truth, doubt):
+    def right(model, features, truth, least, doubt):
         times.append(next(t for t in range(T + 1) if torch.equal(truth, clip.tokens[:, t])))
         return truth, truth == truth
 
@@ -270,9 +274,9 @@ def test_doubt_compares_the_truth_with_the_first_choice(clip):
     features = frames_of(clip.parallel, 0)
     logits = clip.model.head(features)
     best, worst = logits.argmax(-1), logits.argmin(-1)
-    assert not rollout._draw(clip.model, features, best, 0.9)[1].any()
+    assert not rollout._draw(clip.model, features, best, 0.7, 0.9)[1].any()
     gap = (logits.amin(-1) - logits.amax(-1)).exp()
-    assert torch.equal(rollout._draw(clip.model, features, worst, float(gap.median()))[1], gap < gap.median())
+    assert torch.equal(rollout._draw(clip.model, features, worst, 0.7, float(gap.median()))[1], gap < gap.median())
 
 
 def test_a_free_run_begins_at_the_context_and_hears_each_action_once():
@@ -319,7 +323,7 @@ def test_windows_step_as_they_run_in_parallel_and_know_their_place(clip):
     torch.manual_seed(0)
     rolled = rollout_features(
         clip.model, clip.tokens[:, :, :8], tokens, clip.actions, torch.zeros(B, 3), clip.nothing[:, :, :8], STEPS,
-        0.0, cut.window,
+        0.0, cut,
     )  # fmt: skip
     assert_same(rolled, features)
     elsewhere, _ = clip.model.features(tokens, clip.actions, torch.zeros(B, 3), Window((1, 2), corner.flip(0)))

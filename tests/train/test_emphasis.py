@@ -1,12 +1,14 @@
 """Rare actions and moving pictures are drawn oftener; what a clip holds stays as it was recorded."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from worldlet.data.clips import NO_ACTION, TokenTable  # noqa: E402
-from worldlet.train.emphasis import balance_actions, reveals  # noqa: E402
+from worldlet.train.emphasis import balance_actions, encounters, reveals  # noqa: E402
 
 N = 20
 
@@ -61,3 +63,46 @@ def test_where_one_episode_follows_another_nothing_is_revealed():
     assert reveals(table_of(actions, {10: N}, starts=(0, 10)), 4) is None
     assert reveals(table_of(actions, {}, starts=(0, 10)), 4) is None
     assert reveals(table_of(actions, {15: N}, starts=(0, 10)), 4) is not None
+
+
+def meeting(frames, meets, hero_at=lambda frame: 21):
+    """A hero on an 8x8 grid, and something that moves: beside him in the frames of `meets`, else far away."""
+    tokens = np.zeros((frames, 64), np.uint16)
+    hero, moving = np.zeros((2, frames, 64), np.bool_)
+    for frame in range(frames):
+        if hero_at(frame) is not None:
+            hero[frame, hero_at(frame)] = True
+        moving[frame, 22 if frame in meets else 63] = True
+    actions = np.zeros(frames, np.int64)
+    actions[-1] = NO_ACTION
+    return TokenTable(tokens, actions, np.array([0]), hero, moving | hero)
+
+
+def begins(table, length):
+    """The frames at which clips begin."""
+    numbered = dataclasses.replace(table, tokens_FN=np.repeat(np.arange(len(table), dtype=np.uint16)[:, None], 64, 1))
+    return set(numbered.batch(0, 500, length, 0).tokens_BTN[:, 0, 0].tolist())
+
+
+def test_encounters_hold_a_frame_in_which_the_hero_meets_something():
+    clips = encounters(meeting(40, meets=(20,)), 5, (8, 8))
+    assert begins(clips, 5) == {15, 16, 17, 18, 19}, "the meeting is one of the frames that a clip predicts"
+    assert encounters(meeting(40, meets=()), 5, (8, 8)) is None
+
+
+def test_encounters_hold_leaps_but_not_a_walk_nor_a_sliding_picture():
+    leap = encounters(meeting(40, (), lambda frame: 21 if frame < 20 else 24), 5, (8, 8))
+    assert begins(leap, 5) == {15, 16, 17, 18, 19}
+    gone = encounters(meeting(40, (), lambda frame: 21 if frame < 20 else None), 5, (8, 8))
+    assert begins(gone, 5) == {15, 16, 17, 18, 19}
+    assert encounters(meeting(40, (), lambda frame: 21 + (frame >= 20)), 5, (8, 8)) is None, "one cell is a walk"
+    slides = meeting(40, (), lambda frame: 21 if frame < 20 else 24)
+    slides.tokens_FN[20:] += 1
+    assert encounters(slides, 5, (8, 8)) is None, "the hero leaps on the screen when the camera does"
+
+
+def test_what_lies_between_two_episodes_is_no_leap():
+    table = meeting(40, (), lambda frame: 21 if frame < 20 else 24)
+    actions = table.actions_F.copy()
+    actions[19] = NO_ACTION
+    assert encounters(dataclasses.replace(table, starts=np.array([0, 20]), actions_F=actions), 5, (8, 8)) is None

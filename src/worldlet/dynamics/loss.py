@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldlet.dynamics.base import Dynamics, Features
+from worldlet.dynamics.sampling import edge_cells
 
 BUSY = 0.1
 """The picture moves as a whole where more than this share of its cells change."""
@@ -43,14 +44,6 @@ def cell_weights(
     scrolls = (tokens_BTN[:, 1:] != tokens_BTN[:, :-1]).float().mean(-1, keepdim=True) > BUSY
     edge_N = edge_cells(grid, config.edge_cells).to(tokens_BTN.device)
     return 1 + config.hero * hero + config.moving * moving + scrolls * (config.scroll + config.edge * edge_N)
-
-
-def edge_cells(grid: tuple[int, int], depth: int) -> Tensor:
-    """The outermost cells of a grid (h, w), `depth` deep on all four sides: bool (N,)."""
-    h, w = grid
-    inner_hw = torch.zeros(h, w, dtype=torch.bool)
-    inner_hw[depth : max(h - depth, 0), depth : max(w - depth, 0)] = True
-    return ~inner_hw.flatten()
 
 
 def weighted_loss(model: Dynamics, features: Features, targets: Tensor, weights: Tensor, still_share: float) -> Tensor:

@@ -6,14 +6,31 @@ from torch import Tensor
 from worldlet.dynamics.base import Dynamics, State
 
 CANDIDATES = 16
-MIN_P = 0.2
+MIN_P = 0.7
+"""Inside the picture: what a past decides is taken, and only what is as good as equally likely is left to chance."""
+EDGE_MIN_P, EDGE_CELLS = 0.05, 2
+"""In the outermost cells, so many deep: what comes into view there is chance, and each future gets its share."""
 
 
-def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float = MIN_P) -> Tensor:
+def least_shares(grid: tuple[int, int]) -> Tensor:
+    """Min-p of every cell of a grid (h, w): float32 (N,)."""
+    return torch.where(edge_cells(grid, EDGE_CELLS), EDGE_MIN_P, MIN_P)
+
+
+def edge_cells(grid: tuple[int, int], depth: int) -> Tensor:
+    """The outermost cells of a grid (h, w), `depth` deep on all four sides: bool (N,)."""
+    h, w = grid
+    inner_hw = torch.zeros(h, w, dtype=torch.bool)
+    inner_hw[depth : max(h - depth, 0), depth : max(w - depth, 0)] = True
+    return ~inner_hw.flatten()
+
+
+def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float | Tensor = MIN_P) -> Tensor:
     """Draw tokens (B, N) by inverse transform of uniform noise in [0, 1).
 
     Only the 16 likeliest codes take part, and of these those at least `min_p` times as likely as the first (min-p
-    sampling, arXiv:2407.01082): a near certain future is taken, and where several are open each gets its share.
+    sampling, arXiv:2407.01082): one number, or one for every cell, (N,) or (B, N). A near certain future is taken, and
+    where several are open each gets its share.
 
     Cells that hesitate between exactly two codes share the frame's first noise number instead of drawing their own:
     such cells mostly hang together (the hero is here or there), and with the likelier code first, one number below or
@@ -21,7 +38,8 @@ def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float = MIN_P) -> Tensor
     """
     top, codes = logits_BNV.float().topk(min(CANDIDATES, logits_BNV.shape[-1]), -1)
     relative = (top - top[..., :1]).exp()
-    weight = torch.where(relative >= min_p, relative, torch.zeros_like(relative))
+    least = min_p[..., None] if isinstance(min_p, Tensor) else min_p
+    weight = torch.where(relative >= least, relative, torch.zeros_like(relative))
     in_two_minds = (weight > 0).sum(-1) == 2
     noise = torch.where(in_two_minds, noise_BN[:, :1], noise_BN)
     reached = weight.cumsum(-1)
@@ -34,4 +52,4 @@ def next_frame(
 ) -> tuple[Tensor, State]:
     """One dreamed frame: tokens (B, N) of the next frame and the new state."""
     logits, after = model.step(state, tokens_BN, action_B, prompt_BD)
-    return sample(logits, noise_BN), after
+    return sample(logits, noise_BN, least_shares(model.config.grid).to(logits.device)), after

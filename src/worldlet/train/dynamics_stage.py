@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from worldlet.data.clips import TokenTable
 from worldlet.dynamics import Dynamics, DynamicsConfig, build_dynamics
-from worldlet.dynamics.loss import BUSY, CellWeights, cell_weights, edge_cells, weighted_loss
+from worldlet.dynamics.loss import BUSY, CellWeights, cell_weights, weighted_loss
+from worldlet.dynamics.sampling import edge_cells
 from worldlet.tokenizer import Tokenizer
-from worldlet.train.emphasis import balance_actions, reveals
+from worldlet.train.emphasis import balance_actions, encounters, reveals
 from worldlet.train.rollout import disturb, free_run, rollout_features
 from worldlet.train.windows import cut_windows, inside
 
@@ -47,6 +48,8 @@ class DynamicsStageConfig:
     """Share of the steps that look at windows instead of whole frames."""
     window_batch_size: int = 8
     """Clips of a step that looks at windows."""
+    encounter_share: float = 0.3
+    """Share of those steps that draw only clips in which the hero meets something that moves, or leaps."""
     reveal_share: float = 0.3
     """Share of the steps that look at short clips in which the picture moves as a whole and new ground appears."""
     reveal_clip: int = 8
@@ -66,7 +69,7 @@ class DynamicsStageConfig:
             raise ValueError(f"window, {', '.join(sizes[:-1])} and {sizes[-1]} must be at least 1")
         if self.reveal_clip <= _REVEAL_LEAD:
             raise ValueError(f"reveal_clip is {self.reveal_clip}: it must be greater than {_REVEAL_LEAD}")
-        shares = ("noise", "window_share", "reveal_share", "rollout_doubt", "action_balance")
+        shares = ("noise", "window_share", "encounter_share", "reveal_share", "rollout_doubt", "action_balance")
         if not all(0 <= getattr(self, name) <= 1 for name in shares):
             raise ValueError(f"{', '.join(shares[:-1])} and {shares[-1]} must lie in [0, 1]")
         if self.window_share + self.reveal_share > 1:
@@ -101,6 +104,7 @@ class DynamicsStage:
     ):
         self.config, self.seed, self.val = config, seed, val
         self.train = balance_actions(train, config.clip, config.action_balance) if config.action_balance else train
+        self.train_encounters = encounters(train, config.clip, model.grid) if config.encounter_share else None
         self.train_reveals = reveals(train, config.reveal_clip, _REVEAL_LEAD)
         self.val_reveals = reveals(val, config.reveal_clip, _REVEAL_LEAD)
         self.module: nn.Module = cast(nn.Module, build_dynamics(model))
@@ -149,13 +153,14 @@ class DynamicsStage:
             rollout_steps = min(rollout_steps, config.reveal_clip - _REVEAL_LEAD)
         else:
             size = config.window_batch_size if looks_close else config.batch_size
-            clips = self.clips(self.train, step, size, self.seed)
+            meets = looks_close and kind < config.window_share * config.encounter_share
+            table = self.train_encounters if meets and self.train_encounters is not None else self.train
+            clips = self.clips(table, step, size, self.seed)
         weights = self._weights(clips)
-        window = inner = None
+        cut = None
         if looks_close:
             cut = cut_windows(clips.hero_BTN, clips.moving_BTN, self.model.config, config.window)
-            window, inner = cut.window, cut.inner_BN
-            weights = inside(weights, cut) * inner[:, None]
+            weights = inside(weights, cut) * cut.inner_BN[:, None]
             tokens, hero, moving = (inside(part, cut) for part in (clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN))
             clips = Clips(tokens, clips.actions_BT, hero, moving)
         prompt = self._no_prompt(len(clips.tokens_BTN))
@@ -165,10 +170,10 @@ class DynamicsStage:
             mobile = clips.hero_BTN | clips.moving_BTN
             features = rollout_features(
                 self.model, clips.tokens_BTN, seen, clips.actions_BT, prompt, mobile,
-                rollout_steps, config.rollout_doubt, window, inner,
+                rollout_steps, config.rollout_doubt, cut,
             )  # fmt: skip
         else:
-            features, _ = self.model.features(seen, clips.actions_BT, prompt, window)
+            features, _ = self.model.features(seen, clips.actions_BT, prompt, cut and cut.window)
         value = weighted_loss(self.model, features, clips.tokens_BTN[:, 1:], weights, config.weights.still_share)
         return value, {"rollout": float(rolls_out), "window": float(looks_close), "reveal": float(looks_ahead)}
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldlet.dynamics import Dynamics, Features, Window
-from worldlet.dynamics.sampling import next_frame, sample
+from worldlet.dynamics import Dynamics, Features
+from worldlet.dynamics.sampling import least_shares, next_frame, sample
+from worldlet.train.windows import Cut
 
 
 def disturb(tokens_BTN: Tensor, most: float) -> Tensor:
@@ -36,8 +37,7 @@ def rollout_features(
     mobile_BTN: Tensor,
     steps: int,
     doubt: float,
-    window: Window | None = None,
-    inner_BN: Tensor | None = None,
+    cut: Cut | None = None,
 ) -> Features:
     """Features of (B, T, N) cells of a clip whose last `steps` frames the model sees through its own predictions.
 
@@ -49,14 +49,17 @@ def rollout_features(
     steps = min(steps, actions_BT.shape[1] - 1)
     known = actions_BT.shape[1] - steps
     ph, pw = model.config.patch
+    window = cut and cut.window
     grid = (window.size[0] * ph, window.size[1] * pw) if window else model.config.grid
+    least = least_shares(model.config.grid).to(tokens_BTN.device)
+    least = least if cut is None else least[cut.cells_BN]
     features, state = model.features(seen_BTN[:, :known], actions_BT[:, :known], prompt_BD, window)
     parts, last = [features], features.at((slice(None), -1))
     for t in range(known, known + steps):
-        guess_BN, sure_BN = _draw(model, last, tokens_BTN[:, t], doubt)
+        guess_BN, sure_BN = _draw(model, last, tokens_BTN[:, t], least, doubt)
         fed_back_BN = around(mobile_BTN[:, t - 1] | mobile_BTN[:, t], grid) | sure_BN
-        if inner_BN is not None:
-            fed_back_BN = fed_back_BN & inner_BN
+        if cut is not None:
+            fed_back_BN = fed_back_BN & cut.inner_BN
         current_BN = torch.where(fed_back_BN, guess_BN, tokens_BTN[:, t])
         last, state = model.step_features(state, current_BN, actions_BT[:, t], prompt_BD, window)
         parts.append(last.at((slice(None), None)))
@@ -86,10 +89,12 @@ def around(cells_BN: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.max_pool2d(cells_B1hw, 3, stride=1, padding=1)[:, 0].flatten(1) > 0
 
 
-def _draw(model: Dynamics, features: Features, truth_BN: Tensor, doubt: float) -> tuple[Tensor, Tensor]:
+def _draw(
+    model: Dynamics, features: Features, truth_BN: Tensor, least: float | Tensor, doubt: float
+) -> tuple[Tensor, Tensor]:
     """Sample the next frame's tokens (B, N) without a gradient; and whether the model holds the truth for unlikely."""
     with torch.no_grad():
         logits_BNV = model.head(features).float()
     noise_BN = torch.rand(truth_BN.shape, device=truth_BN.device)
     behind_BN = logits_BNV.gather(-1, truth_BN[..., None])[..., 0] - logits_BNV.amax(-1)
-    return sample(logits_BNV, noise_BN), behind_BN.exp() < doubt
+    return sample(logits_BNV, noise_BN, least), behind_BN.exp() < doubt
