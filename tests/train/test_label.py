@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -179,3 +180,25 @@ def test_a_data_set_without_splits_holds_something_out(tmp_path) -> None:
     tiny = write_data(tmp_path / "tiny", {"train": [play(0, 10)]})
     with pytest.raises(ValueError, match="holds too little"):
         read_labelled(tiny, 1000)
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "interrupted"])
+def test_a_judge_of_data_that_has_changed_since_is_trained_anew(finished, tmp_path) -> None:
+    def recorded(first: int):
+        return write_data(
+            tmp_path / "data", {split: [play(first + n, 30, split)] for n, split in enumerate(("train", "val", "test"))}
+        )
+
+    quick = replace(JUDGE, steps=4, moments=8)
+    folder = tmp_path / "judge"
+    before = train_judge(recorded(0), folder, quick, QUIET)
+    if not finished:
+        (folder / "judge.json").unlink()  # as a kill before the end leaves it
+    shutil.rmtree(tmp_path / "data")
+    after = train_judge(recorded(50), folder, quick, QUIET)
+    assert before is not None and after is not None
+    fresh = train_judge(tmp_path / "data", tmp_path / "fresh", quick, QUIET)
+    assert fresh is not None and after.about["held_out"] == fresh.about["held_out"]
+    weights = [judge.state_dict() for judge in (before, after, fresh)]
+    assert all((weights[1][name] == weights[2][name]).all() for name in weights[1])
+    assert any((weights[0][name] != weights[1][name]).any() for name in weights[1])

@@ -93,11 +93,11 @@ def test_the_run_folder_holds_its_whole_config(whole: Path, data: Path) -> None:
 
 def test_the_dynamics_learns_the_tokens_of_the_runs_own_tokenizer(whole: Path, data: Path) -> None:
     from worldlet.data.clips import TokenTable
-    from worldlet.data.shards import read_episodes
+    from worldlet.data.shards import data_mark, read_episodes
 
     tokenizer = load_tokenizer(whole)
     (path,) = (whole / "tokens").glob("val-*.npz")
-    assert path.stem == f"val-{run.fingerprint(tokenizer)}-{run.data_mark(data, 'val')}"
+    assert path.stem == f"val-{run.fingerprint(tokenizer)}-{data_mark(data, 'val')}"
     table = TokenTable.load(path)
     for start, episode in zip(table.starts, read_episodes(data, "val"), strict=True):
         frames = episode.frames_THWC[:5]

@@ -6,6 +6,7 @@ the manifest lists can be trusted after a kill at any moment.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -158,6 +159,16 @@ def shards_of(folder: Path | str, manifest: DataManifest, split: str) -> list[Sh
     if not shards:
         raise ValueError(f"the split {split!r} of {folder} is still empty: let 'worldlet record' finish")
     return shards
+
+
+def data_mark(folder: Path | str, split: str | None = None) -> str:
+    """Return a hash of a split's shards, or of all of them, which changes when anything is recorded anew or added.
+
+    ValueError where the folder or the split cannot be read.
+    """
+    manifest = read_manifest(folder)
+    shards = manifest["shards"] if split is None else shards_of(folder, manifest, split)
+    return hashlib.sha256("".join(shard["sha256"] for shard in shards).encode()).hexdigest()[:12]
 
 
 def check_shard(folder: Path, shard: ShardEntry) -> Path:

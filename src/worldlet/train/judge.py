@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 
 from worldlet.data.outcomes import game_of
+from worldlet.data.shards import data_mark
 from worldlet.dynamics.inverse import JSON_NAME, InverseConfig, InverseDynamics, working_size
 from worldlet.manifest import write_atomic
 from worldlet.train import checkpoint
@@ -22,6 +25,8 @@ from worldlet.train.moments import LabelledPlays, MomentTable, read_labelled
 from worldlet.train.verdicts import beyond, choose_threshold, confused_classes, confusion, figures, hear
 
 CONFUSION_NAME = "confusion.png"
+LABELLED_NAME = "labelled.json"
+"""Which data a judge's folder was begun with."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,13 @@ def train_judge(
 
     Its ``about`` says what it was trained on, how it does on held-out plays (``held_out``), from which sureness on
     labels are to be kept (``threshold``) and what that leaves. An interrupted training is taken up; None if this one
-    was interrupted. ValueError where the data cannot be read, or another judge lies in ``out``.
+    was interrupted, and one whose data has changed since begins anew. ValueError where the data cannot be read, or
+    another judge lies in ``out``.
     """
     console = console or Console(stderr=True)
     out = Path(out)
-    found = _found(out, labelled) if (out / JSON_NAME).exists() else None
+    _claim(out, str(labelled))
+    found = InverseDynamics.load(out) if (out / JSON_NAME).exists() else None
     if found and found.about["threshold"]["wanted"] == config.accuracy:
         return found
     plays = read_labelled(labelled, config.max_frames)
@@ -128,12 +135,23 @@ def draw_confusion(counts_AA: np.ndarray[Any, Any], names: tuple[str, ...], titl
     return buffer.getvalue()
 
 
-def _found(out: Path, labelled: str | Path) -> InverseDynamics:
-    judge = InverseDynamics.load(out)
-    if judge.about.get("labelled") != str(labelled):
-        was = judge.about.get("labelled")
+def _claim(out: Path, labelled: str) -> None:
+    """Note in ``out`` which data it is for; drop what was trained there while the same folder held other data."""
+    begun, finished, path = out / InverseStage.name, (out / JSON_NAME).exists(), out / LABELLED_NAME
+    # A judge whose folder has no note tells at least where its data lay.
+    before = json.loads(path.read_text()) if path.exists() else None
+    if before is None and finished:
+        before = {"labelled": InverseDynamics.load(out).about.get("labelled")}
+    if before and before["labelled"] != labelled:
+        was = before["labelled"]
         raise ValueError(f"{out} holds a judge of {was}, not of {labelled}: choose another folder for this one")
-    return judge
+    now = {"labelled": labelled, "shards": data_mark(labelled)}
+    if now != before:
+        (out / JSON_NAME).unlink(missing_ok=True)
+        if begun.exists():
+            shutil.rmtree(begun)
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(now).encode())
 
 
 def _train(plays: LabelledPlays, out: Path, config: JudgeConfig) -> InverseDynamics | None:

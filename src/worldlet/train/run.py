@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from worldlet.config import dump_yaml, load_yaml, to_dict
-from worldlet.data.shards import read_manifest, shards_of
+from worldlet.data.shards import data_mark, read_manifest
 from worldlet.dynamics import DynamicsConfig
 from worldlet.tokenizer import Tokenizer, TokenizerConfig
 from worldlet.train import checkpoint
@@ -197,12 +197,6 @@ def _difference(before: TrainConfig, now: TrainConfig, name: str) -> str:
     old, new = to_dict(getattr(before, name)), to_dict(getattr(now, name))
     changed = ", ".join(f"{key} {old[key]!r} (now {new[key]!r})" for key in old if old[key] != new[key])
     return f"{changed}; use the same, or another run folder"
-
-
-def data_mark(data: str | Path, split: str) -> str:
-    """Hash of a split's shards, which changes when anything is recorded anew or added."""
-    shards = shards_of(data, read_manifest(data), split)
-    return hashlib.sha256("".join(shard["sha256"] for shard in shards).encode()).hexdigest()[:12]
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:
