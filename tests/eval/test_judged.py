@@ -89,7 +89,7 @@ class Judge:
 
 def bench(does: Any, tmp_path: Path, judge: Any = None) -> Bench:
     episodes = [episode(seed) for seed in range(3)]
-    suite = RecordedSuite("elsewhere/Square-v0", "test", episodes, 6, show(0))
+    suite = RecordedSuite("elsewhere/Square-v0", "test", episodes, 6, show(0), NAMES)
     size = replace(TINY, plays=3, rollouts=6)
     return Bench(World(does), suite, None, size, tmp_path, None, lambda n: None, judge=judge)  # type: ignore[arg-type]
 

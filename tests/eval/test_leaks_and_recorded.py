@@ -14,10 +14,11 @@ from worldlet.data.codec import encode_episode
 from worldlet.data.record import split_of
 from worldlet.data.shards import FORMAT, DataManifest, ShardWriter, write_manifest
 from worldlet.engine.backends.base import BackendStep
+from worldlet.eval.bench import Bench
 from worldlet.eval.gold import KINDS, Gold, load_gold
 from worldlet.eval.leaks import find_leaks, leaks_figure
 from worldlet.eval.recorded import load_recorded
-from worldlet.eval.suite import measure_world
+from worldlet.eval.suite import EvalConfig, _judge, _key, measure_world
 from worldlet.records import Episode, StepResult
 
 RANGES = {"train": [0, 10**6], "val": [10**6, 2 * 10**6], "test": [2 * 10**6, 3 * 10**6]}
@@ -157,3 +158,54 @@ def test_a_data_set_without_held_out_episodes_is_refused(tmp_path: Path) -> None
     short = data_set(tmp_path / "b", {"val": [episode(10**6, "val", length=9)]})
     with pytest.raises(ValueError, match="longer than 16 actions"):
         load_recorded(short, 1, 1)
+
+
+def test_nobody_learns_from_the_episodes_that_are_asked(tmp_path: Path) -> None:
+    """val and test are recorded before train: until then there is no mean image, and no judge."""
+    held_out = {split: [episode(first, split, length=40)] for split, first in (("val", 10**6), ("test", 2 * 10**6))}
+    folder = data_set(tmp_path / "data", held_out, env_id="elsewhere/Square-v0", complete=False)
+    suite = load_recorded(folder, episodes=1, rollouts=2)
+    assert suite.mean_HWC is None
+    assert _judge(EvalConfig("x", tmp_path / "out", data=folder), suite) is None
+    assert not (tmp_path / "out").exists()
+    card = measure_world(Echo(), suite, None, replace(TINY, rollouts=2), tmp_path / "out", None, "x")
+    assert not {"mean_psnr_db", "margin_db"} & card["rollout"].keys()
+    assert card["not_judged"].keys() >= {"rollout: mean image", "judged: action outcomes"}
+    assert "training split is still empty" in (tmp_path / "out" / "card.md").read_text()
+
+
+def test_a_world_of_other_actions_is_not_asked(tmp_path: Path) -> None:
+    folder = data_set(tmp_path / "data", clean(), env_id="elsewhere/Square-v0", action_names=[*"abcdefgh"])
+    suite = load_recorded(folder, episodes=1, rollouts=1)
+    card = measure_world(Echo(), suite, None, TINY, tmp_path / "out", None, "x")
+    assert card["not_judged"]["rollout"].startswith("the recorded actions are a, b, c, d, e, f, g, h and the world's")
+    assert "rollout" not in card and "judged" not in card and card["speed"]
+
+
+def test_what_an_interrupted_run_left_is_kept_for_the_same_judge_and_data_only(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from worldlet.dynamics.inverse import InverseConfig, InverseDynamics
+
+    suite = load_recorded(data_set(tmp_path / "data", clean(), env_id="elsewhere/Square-v0"), 1, 1)
+    judge = InverseDynamics(InverseConfig((8, 8), MANIFEST.action_names, width=2))
+    bench = Bench(Echo(), suite, None, TINY, tmp_path, None, lambda n: None, judge=judge)
+    before = _key(bench)
+    assert before == _key(bench) != _key(replace(bench, judge=None))
+    suite.mean_HWC = 255 - suite.mean_HWC  # type: ignore[operator]
+    other_data = _key(bench)
+    judge.requires_grad_(False).head[-1].bias += 1
+    assert len({before, other_data, _key(bench)}) == 3
+
+
+def test_the_command_on_the_card_says_how_long_the_judge_was_trained(tmp_path: Path, monkeypatch: Any) -> None:
+    from worldlet.eval import suite
+
+    commands: list[str] = []
+    engine = Echo()
+    engine.folder = None  # type: ignore[attr-defined]
+    monkeypatch.setattr("worldlet.engine.engine.load", lambda *args, **options: engine)
+    monkeypatch.setattr(suite, "measure_world", lambda *args: commands.append(args[6]))
+    folder = data_set(tmp_path / "data", clean(), env_id="elsewhere/Square-v0", action_names=["only"])
+    for minutes, ending in ((0.5, " --judge_minutes 0.5"), (2.0, f"--data {folder}")):
+        suite.evaluate(EvalConfig("x", tmp_path / "out", data=folder, judge_minutes=minutes))
+        assert commands[-1].endswith(ending)

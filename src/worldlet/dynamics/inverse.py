@@ -9,6 +9,8 @@ and t + 1, then ``after`` frames from t + 2 on. Beyond the ends of a play its fi
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,15 @@ class InverseDynamics(nn.Module):
         logits = self(pixels.unflatten(0, (batch, window))).float() / self.temperature
         probabilities: NDArray[np.float32] = logits.softmax(-1).cpu().numpy()
         return probabilities
+
+    @property
+    def identity(self) -> str:
+        """A hash over all that its answers, and what is said about them, depend on."""
+        facts = {"config": to_dict(self.config), "temperature": self.temperature, "about": self.about}
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for name, values in sorted(self.state_dict().items()):
+            digest.update(name.encode() + values.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def save(self, folder: str | Path) -> None:
         """Write ``judge.json`` and ``judge.safetensors`` into ``folder``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ class RecordedSuite:
 
     ``plays`` are episodes, ``rollouts`` starts within them, spread evenly; nothing that needs a game has entries. A
     ``level_seed`` here is the number of an episode. Hero and camera are known where the recorder knew them.
-    ``mean_HWC`` uint8 is the mean image of the data: what one who knows nothing of the moment would show.
+    ``mean_HWC`` uint8 is the mean image of the training split: what one who knows nothing of the moment would show;
+    None while that split is empty, since nobody may learn from the episodes that are asked.
     """
 
     version = 0
@@ -41,11 +42,11 @@ class RecordedSuite:
     long: tuple[GoldPlay, ...] = ()
 
     def __init__(
-        self, env_id: str, split: str, episodes: list[Episode], rollouts: int, mean_HWC: NDArray[np.uint8],
-        options: dict[str, Any] | None = None,
+        self, env_id: str, split: str, episodes: list[Episode], rollouts: int, mean_HWC: NDArray[np.uint8] | None,
+        action_names: Sequence[str], options: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.env_id, self.split, self.mean_HWC = env_id, split, mean_HWC
-        self.episodes, self.options = episodes, options or {}
+        self.episodes, self.action_names, self.options = episodes, tuple(action_names), options or {}
         self._plays = [_play(number, episode) for number, episode in enumerate(episodes)]
         self.plays = tuple(_entry(play, len(play.actions), 0) for play in self._plays)
         self.rollouts = tuple(_starts(self._plays, rollouts))
@@ -89,8 +90,9 @@ def load_recorded(folder: Path, episodes: int, rollouts: int) -> RecordedSuite:
         raise ValueError(
             f"no episode of {held_out[0]} in {folder} is longer than {CONTEXT} actions: record longer ones"
         )
-    mean_HWC = _mean(list(islice(read_episodes(folder, "train"), MEAN_EPISODES)) if "train" in written else found)
-    return RecordedSuite(manifest["env_id"], held_out[0], found, rollouts, mean_HWC, manifest["options"])
+    mean_HWC = _mean(list(islice(read_episodes(folder, "train"), MEAN_EPISODES))) if "train" in written else None
+    names, options = manifest["action_names"], manifest["options"]
+    return RecordedSuite(manifest["env_id"], held_out[0], found, rollouts, mean_HWC, names, options)
 
 
 def _mean(episodes: list[Episode]) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from worldlet.eval import pictures
 from worldlet.eval.bench import Bench, figure
 from worldlet.eval.gold import CONTEXT, GoldPlay
 from worldlet.eval.intervals import psnr_figure
+from worldlet.eval.laws import LawBook
 from worldlet.eval.likeness import Likeness
 from worldlet.eval.real import Play, RealSession, idle_action
 from worldlet.eval.recorded import RecordedSuite
@@ -57,7 +58,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     longest = max(map(_length, entries), default=1)
     horizons = [horizon for horizon in (*asked_of_all, *LONG_HORIZONS) if horizon <= longest]
     scores = {name: {horizon: Scores() for horizon in horizons} for name in ANSWERS}
-    likeness = Likeness(bench.networks, horizons)
+    likeness, laws = Likeness(bench.networks, horizons), LawBook(bench)
     films: list[list[NDArray[np.uint8]]] = []
     for seed, entry in enumerate(entries):
         real, start, length = bench.suite.replay(entry), entry.start, _length(entry)
@@ -79,6 +80,8 @@ def measure(bench: Bench) -> dict[str, Any]:
             likeness.add("" if name == "dream" else f"{name}_", seen_BHWC, truth_BHWC, asked)
         run_THWC = real.frames_THWC[start : start + 1 + length]
         likeness.add_run(np.stack(dreamed), run_THWC[1:], run_THWC[0])
+        for who, seen in {"dream": dreamed, "real": run_THWC[1:], "copy": [run_THWC[0]] * length}.items():
+            laws.watch(who, [run_THWC[0], *seen], real.actions[start:])
         if seed < SHOWN:
             shown = [horizon for horizon in (1, 2, *HORIZONS[1:]) if horizon <= length]
             films += [[real.frames_THWC[start + t] for t in shown], [dreamed[t - 1] for t in shown]]
@@ -95,6 +98,7 @@ def measure(bench: Bench) -> dict[str, Any]:
         figures["margin_db"] = {str(horizon): _margin(figures, str(horizon)) for horizon in horizons}
     figures |= likeness.figures(f"{len(entries)} gold rollouts of {bench.suite.env_id}")
     _draw(bench, figures, present, horizons)
+    laws.keep("rollout")
     return figures
 
 
@@ -144,10 +148,11 @@ def _real_answers(
 ) -> dict[str, dict[int, NDArray[np.uint8]]]:
     """Return what the real game shows where no action is done, and where those of the next entry's play are.
 
-    Where only recorded episodes are at hand, their mean image takes the place of both.
+    Where only recorded episodes are at hand, the mean image of the training takes the place of both.
     """
     if isinstance(bench.suite, RecordedSuite):
-        return {"mean": dict.fromkeys(asked, bench.suite.mean_HWC)}
+        mean_HWC = bench.suite.mean_HWC
+        return {} if mean_HWC is None else {"mean": dict.fromkeys(asked, mean_HWC)}
     entry, other = entries[place], entries[(place + 1) % len(entries)]
     session = RealSession(bench.suite.env_id, entry.level_seed)
     for action in entry.actions[: entry.start]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -19,6 +20,7 @@ from worldlet.eval import (
     game,
     intervals,
     judged,
+    long_drift,
     milestones,
     others,
     reconstruction,
@@ -75,6 +77,7 @@ class Part(NamedTuple):
     needs_gold: bool
     needs_reader: bool
     needs_recorded: bool = False
+    full_only: bool = False
 
 
 PARTS = {
@@ -82,6 +85,7 @@ PARTS = {
     "rollout": Part(rollout.work, rollout.measure, True, False),
     "control": Part(control.work, control.measure, True, True),
     "drift": Part(drift.work, drift.measure, True, True),
+    "long_drift": Part(long_drift.work, long_drift.measure, True, True, full_only=True),
     "judged": Part(judged.work, judged.measure, True, False, needs_recorded=True),
     "game": Part(game.work, game.measure, True, False),
     "snapshot": Part(snapshot.work, snapshot.measure, False, False),
@@ -114,8 +118,9 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     options += "" if config.data is None else f" --data {config.data}"
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
     options += "" if config.device == "auto" else f" --device {config.device}"
+    options += "" if config.judge_minutes == EvalConfig.judge_minutes else f" --judge_minutes {config.judge_minutes:g}"
     command = f"worldlet eval {config.world} --out {config.out}{options}"
-    judge = _judge(config) if isinstance(gold, RecordedSuite) else None
+    judge = None if _misfit(engine.manifest, gold) else _judge(config, gold)
     card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command, networks, leaks, judge)
     if config.attach:
         for name in CARD_NAMES:
@@ -124,14 +129,16 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     return card
 
 
-def _judge(config: EvalConfig) -> InverseDynamics | None:
-    """Return the judge of the recorded data, trained once into the card's folder; None where there is one action."""
-    from worldlet.data.shards import read_manifest
+def _judge(config: EvalConfig, gold: Gold | RecordedSuite | None) -> InverseDynamics | None:
+    """Return the judge of the recorded data, trained once into the card's folder.
+
+    None where there is one action, or where the only frames to learn from are those that the suite asks.
+    """
     from worldlet.train.judge import JudgeConfig, train_judge
 
-    assert config.data is not None
-    if len(read_manifest(config.data)["action_names"]) < 2:
+    if not isinstance(gold, RecordedSuite) or len(gold.action_names) < 2 or gold.mean_HWC is None:
         return None
+    assert config.data is not None
     judge = train_judge(config.data, Path(config.out) / "judge", JudgeConfig(minutes=config.judge_minutes))
     if judge is None:  # it stopped at the first Ctrl-C, after saving
         raise KeyboardInterrupt
@@ -213,8 +220,14 @@ def _misfit(manifest: WorldManifest, gold: Gold | RecordedSuite | None) -> str:
     if gold is None:
         return f"nobody has frozen a gold suite for {manifest.env_id}: give the recorded data set with --data"
     if isinstance(gold, RecordedSuite):
-        size = gold.replay(gold.plays[0]).frames_THWC.shape[1:3]
-        return "" if size == manifest.frame_size else f"the recorded frames are {size[1]}x{size[0]} pixels"
+        height, width = gold.replay(gold.plays[0]).frames_THWC.shape[1:3]
+        if (height, width) != manifest.frame_size:
+            theirs = f"{manifest.frame_size[1]}x{manifest.frame_size[0]}"
+            return f"the recorded frames are {width}x{height} pixels and the world's {theirs}"
+        if gold.action_names != tuple(manifest.action_names):
+            ours, theirs = ", ".join(gold.action_names), ", ".join(manifest.action_names)
+            return f"the recorded actions are {ours} and the world's {theirs}: give the data set that it was trained on"
+        return ""
     real = RealSession(gold.env_id, FIRST_SEED)
     if real.frame.shape[:2] != manifest.frame_size:
         (height, width), (real_height, real_width) = manifest.frame_size, real.frame.shape[:2]
@@ -233,38 +246,64 @@ def _sort_parts(bench: Bench, misfit: str) -> tuple[list[str], dict[str, str]]:
         elif part.needs_reader and bench.reader is None:
             not_judged[name] = f"nothing reads frames of {bench.engine.manifest.env_id}"
     asked = [name for name in PARTS if name not in not_judged and _is_asked(PARTS[name], bench)]
-    return asked, {name: why for name, why in not_judged.items() if _is_asked(PARTS[name], bench)}
+    not_judged = {name: why for name, why in not_judged.items() if _is_asked(PARTS[name], bench)}
+    if isinstance(bench.gold, RecordedSuite) and bench.gold.mean_HWC is None:
+        why = (
+            "the training split is still empty, and who learned from the held-out episodes could not be scored on them"
+        )
+        not_judged |= {"rollout: mean image": why, "judged: action outcomes": why}
+    return asked, not_judged
 
 
 def _is_asked(part: Part, bench: Bench) -> bool:
     """Tell whether a part has a question here: some stand in where there is no frozen suite to ask the game itself."""
+    if part.full_only and not bench.size.horizon:
+        return False
     return isinstance(bench.gold, RecordedSuite) or not part.needs_recorded
 
 
 def _part(name: str, bench: Bench, folder: Path, key: str, report: Callable[[str, int], None]) -> dict[str, Any]:
     """Measure one part, or take what an interrupted run has left of it."""
-    part, path = PARTS[name], folder / f"{name}.json"
+    part, done = PARTS[name], 0
+    report(name, 0)
+
+    def tick(n: int) -> None:
+        nonlocal done
+        done += n
+        report(name, n)
+
+    working = replace(bench, tick=tick, keep=partial(_kept, folder, key))
+    figures = _kept(folder, key, name, lambda: part.measure(working))
+    report(name, part.work(bench) - done)  # what was taken from an interrupted run took no work
+    return figures
+
+
+def _kept(folder: Path, key: str, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what ``make`` does, or what an interrupted run has left under this name and key; keep it."""
+    path = folder / f"{name}.json"
     if path.is_file():
         kept = json.loads(path.read_text())
         if kept["key"] == key:
-            report(name, part.work(bench))
-            return dict(kept["figures"])
-    report(name, 0)
-    figures = part.measure(replace(bench, tick=lambda n: report(name, n)))
+            return dict(kept["made"])
+    made = make()
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps({"key": key, "figures": figures}).encode())
-    return dict(json.loads(path.read_text())["figures"])
+    write_atomic(path, json.dumps({"key": key, "made": made}).encode())
+    return dict(json.loads(path.read_text())["made"])
 
 
 def _key(bench: Bench) -> str:
     """Return a hash over all that a part's figures depend on: world, suite, size, and the measuring code."""
     code = hashlib.sha256()
-    for package in ("worldlet.eval", "worldlet.games"):
-        for path in sorted(Path(str(resources.files(package))).rglob("*.py")):
-            code.update(path.read_bytes())
+    # All of the package: what measures reaches far, and measuring anew costs less than a wrong figure.
+    for path in sorted(Path(str(resources.files("worldlet"))).rglob("*.py")):
+        code.update(path.read_bytes())
     suite = bench.gold.sha256 if bench.gold else ""
     networks = " ".join(bench.networks.names)
-    parts = [bench.engine.manifest.identity, suite, networks, json.dumps(asdict(bench.size)), code.hexdigest()]
+    judge = bench.judge.identity if bench.judge else ""
+    parts = [bench.engine.manifest.identity, suite, networks, judge, json.dumps(asdict(bench.size)), code.hexdigest()]
+    if isinstance(bench.gold, RecordedSuite):
+        mean = b"" if bench.gold.mean_HWC is None else bench.gold.mean_HWC.tobytes()
+        parts += [json.dumps(bench.gold.options, sort_keys=True), hashlib.sha256(mean).hexdigest()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
