@@ -24,6 +24,9 @@ class GameReader(Protocol):
     def read(self, frame_HWC: NDArray[np.uint8]) -> Any:
         """Return what one frame shows: theme, tiles, hero and enemies, from its pixels alone."""
 
+    def truth(self, env: Any) -> Any:
+        """Return the same of the frame that the game itself now shows, as the game knows it."""
+
     def player(self, seed: int) -> Player:
         """Return a closed-loop player; the same seed and readings give the same actions."""
 
@@ -36,6 +39,12 @@ class PlatformerReader:
         from worldlet.games.platformer.reading import read_frame
 
         return read_frame(frame_HWC)
+
+    def truth(self, env: Any) -> Any:
+        """Return the `worldlet.games.platformer.reading.Reading` that is true of a game."""
+        from worldlet.games.platformer.reading import truth
+
+        return truth(env)
 
     def player(self, seed: int) -> Player:
         """Return the scripted runner."""

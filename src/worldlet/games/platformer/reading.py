@@ -33,7 +33,10 @@ _ENEMY = np.array((150, 60, 214), dtype=np.int32)
 _WHITE = np.array((255, 255, 255), dtype=np.int32)
 _NEAR, _NEARLY_WHITE = 48**2, 20**2  # squared colour distances
 _FEWEST_SPOTS, _FEWEST_ENEMY_SPOTS = 12, 10  # pixels of his colours without which nobody is looked for
+_LEAVING = (-1, -2, -3, -4)  # x of enemies who are half over the left edge at most
+_FEWEST_LEAVING_SPOTS, _LEAVING_ERROR = 5, 1200.0  # as above, for what is left of them
 _LEAST_SEEN = 16  # open pixels of a cell from which its tile can be told
+_MOST_DOUBLES = 4  # more of him are not counted
 _MARGIN = 24  # pixels around the screen, so that a hero who is partly outside is found
 
 
@@ -57,6 +60,7 @@ class Reading:
     tiles: np.ndarray  # uint8 (16, 16), indices into `art.TILES`
     hero: HeroReading | None
     enemies: tuple[tuple[int, int], ...]  # x, y of the 8x8 boxes on the screen, those knocked out left out
+    doubles: int = 0  # further pictures of the hero, of whom there should be one
 
 
 def truth(env: gymnasium.Env[Any, Any]) -> Reading:
@@ -85,9 +89,10 @@ def read_frame(frame_HWC: np.ndarray) -> Reading:
     if frame_HWC.shape != (SCREEN, SCREEN, 3) or frame_HWC.dtype != np.uint8:
         raise ValueError(f"a platformer frame is uint8 (128, 128, 3), this is {frame_HWC.dtype} {frame_HWC.shape}")
     theme, tiles = _read_tiles(frame_HWC)
-    hero, enemies = _find_hero(frame_HWC), _find_enemies(frame_HWC)
+    hero, doubles = _find_hero(frame_HWC)
+    enemies = _find_enemies(frame_HWC)
     _look_behind(frame_HWC, theme, tiles, hero, enemies)
-    return Reading(theme, KIND_OF_TILE[tiles], tiles, hero, enemies)
+    return Reading(theme, KIND_OF_TILE[tiles], tiles, hero, enemies, doubles)
 
 
 @lru_cache
@@ -151,18 +156,31 @@ def _hero_filters() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return colours, masks, (colours**2).sum(1), masks.sum(1)
 
 
-def _find_hero(frame: np.ndarray) -> HeroReading | None:
+def _find_hero(frame: np.ndarray) -> tuple[HeroReading | None, int]:
     """The best-fitting hero picture near pixels of his hood and body; failing that, his puff near white ones.
 
-    A pale sky looks a little like a puff, so a puff has to fit better.
+    A pale sky looks a little like a puff, so a puff has to fit better. And how many more of him there are, dressed.
     """
     wide = frame.astype(np.int32)
     dressed = (((wide - _HOOD) ** 2).sum(2) < _NEAR) | (((wide - _BODY) ** 2).sum(2) < _NEAR)
     hero = _best_fit(frame, _corners(dressed, 0.5))
     if hero is not None and hero.error <= HERO_ERROR:
-        return hero
+        return hero, _count_doubles(frame, dressed, hero)
     hero = _best_fit(frame, _corners(((wide - _WHITE) ** 2).sum(2) < _NEARLY_WHITE, 0.0))
-    return hero if hero is not None and hero.error <= PUFF_ERROR else None
+    return (hero if hero is not None and hero.error <= PUFF_ERROR else None), 0
+
+
+def _count_doubles(frame: np.ndarray, dressed: np.ndarray, hero: HeroReading) -> int:
+    """How many more heroes there are where one was found: what he covers is taken away, and they are looked for."""
+    left, found = dressed.copy(), 0
+    while True:
+        left[max(hero.y, 0) : max(hero.y + HERO_HEIGHT, 0), max(hero.x, 0) : max(hero.x + HERO_WIDTH, 0)] = False
+        if left.sum() < _FEWEST_SPOTS:
+            return found
+        other = _best_fit(frame, _corners(left, 0.5))
+        if other is None or other.error > HERO_ERROR or other.pose == "dead" or found == _MOST_DOUBLES:
+            return found
+        hero, found = other, found + 1
 
 
 def _best_fit(frame: np.ndarray, corners: np.ndarray) -> HeroReading | None:
@@ -195,14 +213,21 @@ def _corners(spots: np.ndarray, share: float) -> np.ndarray:
 
 
 def _find_enemies(frame: np.ndarray) -> tuple[tuple[int, int], ...]:
-    """Boxes of 8x8 whose picture is an enemy's: one for every run of columns with enough of its colour."""
+    """Boxes of 8x8 whose picture is an enemy's: one for every run of columns with enough of its colour.
+
+    Those who are half over the left edge at most are found as well.
+    """
     close = ((frame.astype(np.int32) - _ENEMY) ** 2).sum(2) < _NEAR
     found = []
     for row in range(ROWS - 2):  # buried things lie lower
-        band = close[row * TILE : row * TILE + TILE].sum(0)
-        for x in _peaks(band):
-            if _is_enemy(frame[row * TILE : row * TILE + TILE, x : x + TILE]):
+        rows = slice(row * TILE, row * TILE + TILE)
+        band = close[rows].sum(0)
+        inside = [x for x in _peaks(band) if _enemy_error(frame[rows, x : x + TILE], 0) < HERO_ERROR]
+        if not (inside and inside[0] < TILE) and band[:TILE].sum() >= _FEWEST_LEAVING_SPOTS:
+            error, x = min((_enemy_error(frame[rows, : x + TILE], -x), x) for x in _LEAVING)
+            if error < _LEAVING_ERROR:
                 found.append((x, row * TILE))
+        found += [(x, row * TILE) for x in inside]
     return tuple(found)
 
 
@@ -217,12 +242,13 @@ def _peaks(band: np.ndarray) -> list[int]:
     return sorted(peaks)
 
 
-def _is_enemy(cell: np.ndarray) -> bool:
-    """Whether an 8x8 cell looks more like an enemy than not."""
-    assert cell.shape[:2] == (TILE, TILE)
+def _enemy_error(cell: np.ndarray, hidden: int) -> float:
+    """Mean squared error of the enemy picture that fits best, whose first ``hidden`` columns are out of sight."""
+    assert cell.shape[:2] == (TILE, TILE - hidden)
+    errors = []
     for name in ("enemy_0", "enemy_1"):
         for picture in (sprites(THEMES[0])[name], sprites(THEMES[0])[name][:, ::-1]):
-            solid = picture[..., 3] > 0
-            if ((cell.astype(np.float32) - picture[..., :3])[solid] ** 2).mean() < HERO_ERROR:
-                return True
-    return False
+            part = picture[:, hidden:]
+            solid = part[..., 3] > 0
+            errors.append(float(((cell.astype(np.float32) - part[..., :3])[solid] ** 2).mean()))
+    return min(errors)
