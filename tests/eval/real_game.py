@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -33,11 +34,13 @@ class PatchTokens:
     def __init__(self) -> None:
         self._ids: dict[bytes, int] = {}
         self._patches: list[np.ndarray] = []
+        self._lock = threading.Lock()
 
     def encode(self, frames_BHWC: np.ndarray) -> np.ndarray:
         batch = len(frames_BHWC)
         grid = frames_BHWC.reshape(batch, 16, 8, 16, 8, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 8, 8, 3)
-        return np.array([self._id(patch) for patch in grid], dtype=np.int64).reshape(batch, 256)
+        with self._lock:
+            return np.array([self._id(patch) for patch in grid], dtype=np.int64).reshape(batch, 256)
 
     def decode(self, tokens_BN: np.ndarray) -> np.ndarray:
         grid = np.stack([self._patches[token] for token in tokens_BN.ravel()]).reshape(-1, 16, 16, 8, 8, 3)

@@ -65,7 +65,8 @@ class Size:
 
     ``stride``: one pair of frames in so many is reconstructed. ``drift_frames``: how long the closed loop runs.
     ``long_session``: the frame of one session whose step time is compared with that of frame 100; 0 for none.
-    ``forced``: how many of the rollouts are answered teacher-forced as well.
+    ``forced``: how many of the rollouts are answered teacher-forced as well. ``horizon``: how many runs of the closed
+    loop go on for ``horizon_frames``.
     """
 
     name: str
@@ -79,10 +80,12 @@ class Size:
     long_session: int
     long: int = 0
     forced: int = 0
+    horizon: int = 0
+    horizon_frames: int = 0
 
 
 QUICK = Size("quick", 12, 10, 24, 24, 8, 300, 300, 0, forced=8)
-FULL = Size("full", 48, 5, 96, 96, 20, 900, 1000, 10_000, long=24, forced=96)
+FULL = Size("full", 48, 5, 96, 96, 20, 900, 1000, 10_000, long=24, forced=96, horizon=2, horizon_frames=18_000)
 BATCH = 16
 """Frames that are encoded or decoded at once."""
 
@@ -93,7 +96,8 @@ class Bench:
 
     ``gold`` and ``reader`` are None for games that have none; ``world`` is the folder of the world where there is one;
     ``tick(n)`` reports n more units of work done (a step of a dream, a frame encoded or read); ``networks`` judge what
-    looks alike, ``judge`` (for recorded suites) which action lies between two frames.
+    looks alike, ``judge`` (for recorded suites) which action lies between two frames. ``keep(name, make)`` returns what
+    ``make()`` does, a JSON object, or what an interrupted run has left of it.
     """
 
     engine: Dreamer
@@ -105,6 +109,7 @@ class Bench:
     tick: Callable[[int], None]
     networks: Networks = field(default_factory=Networks)
     judge: InverseDynamics | None = None
+    keep: Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]] = lambda name, make: make()
 
     @property
     def suite(self) -> Gold | RecordedSuite:

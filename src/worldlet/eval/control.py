@@ -21,6 +21,9 @@ MOVED = 3
 """Pixels sideways, or up or down, from which the hero has moved: he runs 2 pixels a frame."""
 LOST = "not found"
 
+Path = list[tuple[int | None, int, str, int] | None]
+"""Where the hero is in each frame: x against the scenery, y on the screen, pose, facing; None where he is not found."""
+
 
 def work(bench: Bench) -> int:
     """Return the units of work ahead: steps of dreams."""
@@ -35,7 +38,8 @@ def measure(bench: Bench) -> dict[str, Any]:
     be found is wrong. ``excluded`` counts starts in which all actions come to the same. ``shuffled_accuracy`` is
     exact: the mean over every other action that the dream could have been given instead; ``ignored_accuracy``: the
     dream is given no action, whatever the real game is given; ``real_accuracy``: the real game in the dream's place, in
-    which only a hero that the reader does not find is wrong. Units of intervals: starts.
+    which only a hero that the reader does not find is wrong. ``delay_frames``: how many frames later than in the real
+    game an action shows, against doing nothing. Units of intervals: starts.
     """
     names = bench.engine.manifest.action_names
     idle = idle_action(names)
@@ -43,6 +47,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     real_right: list[list[float]] = []
     ignored: list[list[float]] = []
     shuffled: list[list[float]] = []
+    delays: list[list[float]] = []
     chance: list[float] = []
     confusion: Counter[tuple[str, str]] = Counter()
     by_action: dict[str, list[bool]] = {name: [] for name in names}
@@ -52,14 +57,15 @@ def measure(bench: Bench) -> dict[str, Any]:
         real = RealSession(bench.suite.env_id, entry.level_seed)
         for action in entry.actions[: entry.start]:
             real.step(action)
-        wanted = outcomes(bench.eyes, real, play.frames_THWC[entry.start], len(names))
+        wanted, real_paths = outcomes(bench.eyes, real, play.frames_THWC[entry.start], len(names))
         if len(set(wanted)) == 1:
             excluded += 1
             bench.tick(CONTEXT + HOLD * len(names))
             continue
         dream = bench.dream(play, entry.start, seed)
         bench.tick(CONTEXT)
-        done = outcomes(bench.eyes, dream, play.frames_THWC[entry.start], len(names))
+        done, paths = outcomes(bench.eyes, dream, play.frames_THWC[entry.start], len(names))
+        delays.append(_delays(paths, real_paths, idle))
         bench.tick(HOLD * len(names))
         for units in (right, real_right, ignored, shuffled):
             units.append([])
@@ -82,23 +88,49 @@ def measure(bench: Bench) -> dict[str, Any]:
         "shuffled_accuracy": mean_figure(shuffled, real_game=float(np.mean(chance)) if chance else None),
         "real_accuracy": mean_figure(real_right),
         "ignored_accuracy": mean_figure(ignored, action=names[idle]),
+        "delay_frames": mean_figure(delays, of=sum(map(len, real_right))),
         "excluded": figure(excluded, len(bench.suite.control[: bench.size.control])),
         "confusion": sorted([wanted, done, count] for (wanted, done), count in confusion.items()),
     }  # fmt: skip
 
 
-def outcomes(eyes: GameReader, session: Playable, first_HWC: Any, actions: int) -> list[str]:
-    """Hold each action in a copy of a session; return what the hero did since the real frame ``first_HWC``."""
+def outcomes(eyes: GameReader, session: Playable, first_HWC: Any, actions: int) -> tuple[list[str], list[Path]]:
+    """Hold each action in a copy of a session; return what the hero did since the real frame ``first_HWC``.
+
+    And his path under each: place and pose in each frame, None where he is not found.
+    """
     first = eyes.read(first_HWC)
-    done = []
+    done, paths = [], []
     for action in range(actions):
         copy = session.fork()
-        odometer, reading = Odometer(first), first
+        odometer, reading, path = Odometer(first), first, []
         for _ in range(HOLD):
             reading = eyes.read(copy.step(action).frame)
             odometer.follow(reading)
+            hero = reading.hero
+            path.append(None if hero is None else (odometer.hero_x, hero.y, hero.pose, hero.facing))
         done.append(outcome(first, reading, odometer))
-    return done
+        paths.append(path)
+    return done, paths
+
+
+def _delays(paths: list[Path], real_paths: list[Path], idle: int) -> list[float]:
+    """Return, for each action that shows in both games, how many frames later it shows in the dream.
+
+    An action shows in the first frame in which the hero is not where, or as, he is when nothing is done.
+    """
+    shown = [
+        (_shows(path, paths[idle]), _shows(real, real_paths[idle]))
+        for path, real in zip(paths, real_paths, strict=True)
+    ]
+    return [float(ours - theirs) for ours, theirs in shown if ours is not None and theirs is not None]
+
+
+def _shows(path: Path, idle: Path) -> int | None:
+    for t, (here, there) in enumerate(zip(path, idle, strict=True)):
+        if here is not None and there is not None and here != there:
+            return t
+    return None
 
 
 def outcome(first: Any, last: Any, odometer: Odometer) -> str:

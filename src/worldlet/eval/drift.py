@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldlet.eval import pictures
+from worldlet.eval import horizon, pictures
+from worldlet.eval.ahead import ahead
 from worldlet.eval.bench import Bench, figure
 from worldlet.eval.gold import CONTEXT, GoldPlay
+from worldlet.eval.horizon import Watched
 from worldlet.eval.intervals import mean_figure, ratio_interval
+from worldlet.eval.looks import EVERY, Looks, Window
 from worldlet.eval.odometer import TILE, Odometer
-from worldlet.eval.real import Playable, RealSession
+from worldlet.eval.real import Play, Playable, RealSession
 from worldlet.eval.terrain import FEATURES, TerrainCount, per_hundred
 from worldlet.records import StepResult
 
@@ -22,6 +26,8 @@ WINDOW, PRESENT = 30, 0.8
 """The hero and the theme must be read in this fraction of the trailing frames, or the run ends where they were lost."""
 FILM_EVERY, FILM_FRAMES = 2, 150
 """The GIF shows every second frame of the first run."""
+SHOWN = 10
+"""Frames of a run in the film strip, after its first."""
 
 
 def work(bench: Bench) -> int:
@@ -36,32 +42,35 @@ def measure(bench: Bench) -> dict[str, Any]:
     ``survived``: the distance covered in the dream over that in the real game, at most 1 a run, averaged over runs.
     ``terrain``: per feature, how often it scrolled into the dream over how often into the real game (in these runs
     and in the gold plays, by the same reader), with the standard error of that ratio over runs. ``copy_survived``: what
-    a picture that stands still covers, by the same code. Units of intervals: runs.
+    a picture that stands still covers, by the same code. ``horizon_s``: see `eval.horizon`. Units of intervals: runs.
     """
     shares: list[list[float]] = []
     real_shares: list[list[float]] = []
     copied: list[list[float]] = []
     distances: list[list[int]] = []
     dreamed_terrain: list[TerrainCount] = []
-    real_terrain = [_seen_along(bench, entry) for entry in bench.suite.plays]
+    seen = seen_along(bench)
+    real_terrain = [terrain for terrain, _ in seen]
+    plays = [watched for _, watched in seen]
+    watched: dict[str, list[Watched]] = {name: [] for name in ("dream", "real", "copy")}
     standing = 0
-    for seed, entry in enumerate(bench.suite.drift[: bench.size.drift]):
-        real = run(bench, _real_session(bench, entry), seed)
-        play = bench.suite.replay(entry)
-        dream = run(bench, bench.dream(play, entry.start, seed), seed)
-        bench.tick(CONTEXT)
+    entries = bench.suite.drift[: bench.size.drift]
+    for seed, (play, dream, real, frozen) in enumerate(ahead(partial(_play, bench), enumerate(entries))):
         dreamed_terrain.append(dream.terrain)
         real_terrain.append(real.terrain)
         if seed == 0:
             film = list(zip(real.film, dream.film, strict=True))
             pictures.save_film(film, bench.pictures / "drift.gif", bench.engine.manifest.fps // FILM_EVERY)
+        for name, one in (("dream", dream), ("real", real), ("copy", frozen)):
+            watched[name].append(Watched(play.theme, one.windows, bench.size.drift_frames))
         covered = [dream.distance(play.theme), real.distance(play.theme)]
         distances.append(covered)
+        if seed == 0:
+            save_strip(bench, "drift_strip.png", {"real": real, "dreamed": dream})
         if covered[1] <= 0:
             standing += 1
             continue
         shares.append([min(1.0, covered[0] / covered[1])])
-        frozen = run(replace(bench, tick=lambda n: None), FrozenPicture(play.frames_THWC[entry.start]), seed)
         real_shares.append([min(1.0, distance / covered[1]) for distance in covered[1:]])
         copied.append([min(1.0, frozen.distance(play.theme) / covered[1])])
     terrain = {name: _compare(name, dreamed_terrain, real_terrain) for name in FEATURES}
@@ -75,19 +84,36 @@ def measure(bench: Bench) -> dict[str, Any]:
         ),
         "real_survived": mean_figure(real_shares),
         "copy_survived": mean_figure(copied),
+        **horizon.figures(bench, watched["dream"], watched["real"], watched["copy"], plays),
         "terrain": terrain,
     }  # fmt: skip
 
 
+def _play(bench: Bench, numbered: tuple[int, GoldPlay]) -> tuple[Play, Run, Run, Run]:
+    """Return the play up to one start, and the runs from there: the dream's, the real game's, the still picture's."""
+    seed, entry = numbered
+    play = bench.suite.replay(entry)
+    real = run(bench, real_session(bench, entry), seed)
+    dream = run(bench, bench.dream(play, entry.start, seed), seed)
+    frozen = run(replace(bench, tick=lambda n: None), FrozenPicture(play.frames_THWC[entry.start]), seed)
+    bench.tick(CONTEXT)
+    return play, dream, real, frozen
+
+
 @dataclass
 class Run:
-    """What was read along one run: per frame the furthest x so far, whether the hero was found, and the theme."""
+    """What was read along one run: per frame the furthest x so far, whether the hero was found, and the theme.
+
+    ``film`` holds frames for the GIF, ``strip`` for the film strip.
+    """
 
     furthest: list[int]
     found: list[bool]
     themes: list[str]
     terrain: TerrainCount
     film: list[Any]
+    windows: list[Window] = field(default_factory=list)
+    strip: list[Any] = field(default_factory=list)
 
     def distance(self, theme: str) -> int:
         """Return the pixels covered until the hero or the theme was lost.
@@ -119,19 +145,27 @@ class FrozenPicture:
         return self
 
 
-def run(bench: Bench, session: Playable, seed: int) -> Run:
-    """Let the closed-loop player play a session, real or dreamed, and read every frame."""
+def run(bench: Bench, session: Playable, seed: int, frames: int = 0) -> Run:
+    """Let the closed-loop player play a session, real or dreamed, and read every frame (of as many as `Size` says)."""
+    frames = frames or bench.size.drift_frames
     player = bench.eyes.player(seed)
     frame = session.frame
     reading = bench.eyes.read(frame)
     odometer, terrain = Odometer(reading), TerrainCount()
     terrain.begin(reading)
-    record = Run([odometer.furthest], [odometer.hero_x is not None], [reading.theme], terrain, [frame])
-    for t in range(1, bench.size.drift_frames + 1):
-        before, frame = frame.tobytes(), session.step(player.act(reading)).frame
-        if frame.tobytes() != before:
+    looks = Looks(bench.encode)
+    found = odometer.hero_x is not None
+    record = Run([odometer.furthest], [found], [reading.theme], terrain, [frame], looks.windows, [frame])
+    for t in range(1, frames + 1):
+        action = player.act(reading)
+        before, frame = frame, session.step(action).frame
+        if not np.array_equal(frame, before):
             reading = bench.eyes.read(frame)
-        terrain.reveal(reading, odometer.follow(reading))
+        looks.follow(t, before, frame, reading)
+        if t % max(1, frames // SHOWN) == 0:
+            record.strip.append(frame)
+        columns = odometer.follow(reading)
+        terrain.reveal(reading, columns)
         record.furthest.append(odometer.furthest)
         record.found.append(odometer.hero_x is not None)
         record.themes.append(reading.theme)
@@ -139,6 +173,11 @@ def run(bench: Bench, session: Playable, seed: int) -> Run:
             record.film.append(frame)
         bench.tick(1)
     return record
+
+
+def save_strip(bench: Bench, file: str, runs: dict[str, Run]) -> None:
+    """Draw runs as film strips, a row each, from their first frame to their last."""
+    pictures.save(pictures.strips([run.strip for run in runs.values()], list(runs)), bench.pictures / file)
 
 
 def _compare(name: str, dreamed: list[TerrainCount], real: list[TerrainCount]) -> dict[str, Any]:
@@ -157,17 +196,29 @@ def _compare(name: str, dreamed: list[TerrainCount], real: list[TerrainCount]) -
     )  # fmt: skip
 
 
-def _seen_along(bench: Bench, entry: GoldPlay) -> TerrainCount:
-    """Count what scrolls into view in a gold play; where the camera moved is known, so few frames need reading."""
+def seen_along(bench: Bench) -> list[tuple[TerrainCount, Watched]]:
+    """Count what scrolls into view in every gold play, and look at it."""
+    return [_seen_along(bench, entry) for entry in bench.suite.plays]
+
+
+def _seen_along(bench: Bench, entry: GoldPlay) -> tuple[TerrainCount, Watched]:
+    """Read one gold play; where the camera moved is known, so few frames need reading."""
     play = bench.suite.replay(entry)
-    terrain = TerrainCount()
-    terrain.begin(bench.eyes.read(play.frames_THWC[0]))
-    for t in np.flatnonzero(np.diff(play.camera_x)) + 1:
-        terrain.reveal(bench.eyes.read(play.frames_THWC[t]), int(play.camera_x[t] - play.camera_x[t - 1]) // TILE)
-    return terrain
+    frames_THWC, camera_T = play.frames_THWC, play.camera_x
+    terrain, looks = TerrainCount(), Looks(bench.encode)
+    terrain.begin(bench.eyes.read(frames_THWC[0]))
+    for t in range(1, len(frames_THWC)):
+        scrolled = int(camera_T[t] - camera_T[t - 1])
+        if not scrolled and t % EVERY:
+            continue
+        reading = bench.eyes.read(frames_THWC[t])
+        terrain.reveal(reading, scrolled // TILE)
+        looks.follow(t, frames_THWC[t - 1], frames_THWC[t], reading)
+    return terrain, Watched(play.theme, looks.windows, len(play.actions))
 
 
-def _real_session(bench: Bench, entry: GoldPlay) -> RealSession:
+def real_session(bench: Bench, entry: GoldPlay) -> RealSession:
+    """Return the real game where an entry's actions end."""
     session = RealSession(bench.suite.env_id, entry.level_seed)
     for action in entry.actions[: entry.start]:
         session.step(action)

@@ -14,7 +14,8 @@ from worldlet.engine.film import open_film
 from worldlet.manifest import atomic_path
 
 INK, PAPER, GRID = (32, 32, 40), (255, 255, 255), (222, 222, 228)
-COLOURS = ((214, 72, 60), (52, 108, 196), (40, 150, 90), (150, 90, 180), (200, 140, 30))
+COLOURS = ((214, 72, 60), (52, 108, 196), (40, 150, 90), (150, 90, 180), (200, 140, 30), (30, 160, 170),
+           (230, 120, 180), (110, 110, 120), (140, 90, 50), (120, 180, 40), (60, 60, 140))  # fmt: skip
 GAP = 4
 LABEL = 88
 """Pixels left of a strip for its label."""
