@@ -89,8 +89,9 @@ def read_frame(frame_HWC: np.ndarray) -> Reading:
     if frame_HWC.shape != (SCREEN, SCREEN, 3) or frame_HWC.dtype != np.uint8:
         raise ValueError(f"a platformer frame is uint8 (128, 128, 3), this is {frame_HWC.dtype} {frame_HWC.shape}")
     theme, tiles = _read_tiles(frame_HWC)
-    hero, doubles = _find_hero(frame_HWC)
-    enemies = _find_enemies(frame_HWC)
+    channels_CHW = np.ascontiguousarray(frame_HWC.transpose(2, 0, 1)).astype(np.int32)
+    hero, doubles = _find_hero(frame_HWC, channels_CHW)
+    enemies = _find_enemies(frame_HWC, channels_CHW)
     _look_behind(frame_HWC, theme, tiles, hero, enemies)
     return Reading(theme, KIND_OF_TILE[tiles], tiles, hero, enemies, doubles)
 
@@ -156,17 +157,22 @@ def _hero_filters() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return colours, masks, (colours**2).sum(1), masks.sum(1)
 
 
-def _find_hero(frame: np.ndarray) -> tuple[HeroReading | None, int]:
+def _distance(channels_CHW: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Squared distance (H, W) of each pixel to a colour; a channel at a time, which is several times as fast."""
+    red, green, blue = (channel - part for channel, part in zip(channels_CHW, colour, strict=True))
+    return np.asarray(red * red + green * green + blue * blue)
+
+
+def _find_hero(frame: np.ndarray, channels_CHW: np.ndarray) -> tuple[HeroReading | None, int]:
     """The best-fitting hero picture near pixels of his hood and body; failing that, his puff near white ones.
 
     A pale sky looks a little like a puff, so a puff has to fit better. And how many more of him there are, dressed.
     """
-    wide = frame.astype(np.int32)
-    dressed = (((wide - _HOOD) ** 2).sum(2) < _NEAR) | (((wide - _BODY) ** 2).sum(2) < _NEAR)
+    dressed = (_distance(channels_CHW, _HOOD) < _NEAR) | (_distance(channels_CHW, _BODY) < _NEAR)
     hero = _best_fit(frame, _corners(dressed, 0.5))
     if hero is not None and hero.error <= HERO_ERROR:
         return hero, _count_doubles(frame, dressed, hero)
-    hero = _best_fit(frame, _corners(((wide - _WHITE) ** 2).sum(2) < _NEARLY_WHITE, 0.0))
+    hero = _best_fit(frame, _corners(_distance(channels_CHW, _WHITE) < _NEARLY_WHITE, 0.0))
     return (hero if hero is not None and hero.error <= PUFF_ERROR else None), 0
 
 
@@ -205,23 +211,28 @@ def _corners(spots: np.ndarray, share: float) -> np.ndarray:
     total = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     corners_y = np.arange(-HERO_HEIGHT + 4, SCREEN - 2, 2)
     corners_x = np.arange(-4, SCREEN - 4, 2)
-    y0, x0 = corners_y + HERO_HEIGHT, corners_x + HERO_HEIGHT
-    inside = (total[np.ix_(y0 + HERO_HEIGHT, x0 + HERO_WIDTH)] - total[np.ix_(y0, x0 + HERO_WIDTH)]
-              - total[np.ix_(y0 + HERO_HEIGHT, x0)] + total[np.ix_(y0, x0)])  # fmt: skip
+    top, bottom = (_span(corners_y + HERO_HEIGHT + beyond) for beyond in (0, HERO_HEIGHT))
+    left, right = (_span(corners_x + HERO_HEIGHT + beyond) for beyond in (0, HERO_WIDTH))
+    inside = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
     keep = np.argwhere(inside >= max(_FEWEST_SPOTS, int(inside.max() * share)))
     return np.stack([corners_x[keep[:, 1]], corners_y[keep[:, 0]]], axis=1)
 
 
-def _find_enemies(frame: np.ndarray) -> tuple[tuple[int, int], ...]:
+def _span(evenly: np.ndarray) -> slice:
+    """The slice that picks evenly spaced places."""
+    return slice(int(evenly[0]), int(evenly[-1]) + 1, int(evenly[1] - evenly[0]))
+
+
+def _find_enemies(frame: np.ndarray, channels_CHW: np.ndarray) -> tuple[tuple[int, int], ...]:
     """Boxes of 8x8 whose picture is an enemy's: one for every run of columns with enough of its colour.
 
     Those who are half over the left edge at most are found as well.
     """
-    close = ((frame.astype(np.int32) - _ENEMY) ** 2).sum(2) < _NEAR
+    close = _distance(channels_CHW, _ENEMY) < _NEAR
+    bands = close.reshape(ROWS, TILE, SCREEN).sum(1)[: ROWS - 2]  # buried things lie lower
     found = []
-    for row in range(ROWS - 2):  # buried things lie lower
-        rows = slice(row * TILE, row * TILE + TILE)
-        band = close[rows].sum(0)
+    for row in np.flatnonzero(bands.sum(1) >= _FEWEST_LEAVING_SPOTS).tolist():
+        rows, band = slice(row * TILE, row * TILE + TILE), bands[row]
         inside = [x for x in _peaks(band) if _enemy_error(frame[rows, x : x + TILE], 0) < HERO_ERROR]
         if not (inside and inside[0] < TILE) and band[:TILE].sum() >= _FEWEST_LEAVING_SPOTS:
             error, x = min((_enemy_error(frame[rows, : x + TILE], -x), x) for x in _LEAVING)
