@@ -36,6 +36,8 @@ RIVALS = (
     Rival("paddle", "judged.paddle", SHUFFLED, "judged.paddle_shuffled"),
     Rival("ball", "judged.ball_near", COPY, "judged.copy_ball_near"),
     Rival("survived", "drift.survived", COPY, "drift.copy_survived"),
+    Rival("physics", "physics.score", COPY, "physics.copy_score"),
+    Rival("memory of places", "memory.score", COPY, "memory.copy_score"),
 )  # fmt: skip
 
 

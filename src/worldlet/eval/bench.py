@@ -66,7 +66,7 @@ class Size:
     ``stride``: one pair of frames in so many is reconstructed. ``drift_frames``: how long the closed loop runs.
     ``long_session``: the frame of one session whose step time is compared with that of frame 100; 0 for none.
     ``forced``: how many of the rollouts are answered teacher-forced as well. ``horizon``: how many runs of the closed
-    loop go on for ``horizon_frames``.
+    loop go on for ``horizon_frames``. ``memory``: how many outings there are, of up to ``memory_frames`` each.
     """
 
     name: str
@@ -82,10 +82,15 @@ class Size:
     forced: int = 0
     horizon: int = 0
     horizon_frames: int = 0
+    memory: int = 0
+    memory_frames: int = 0
 
 
-QUICK = Size("quick", 12, 10, 24, 24, 8, 300, 300, 0, forced=8)
-FULL = Size("full", 48, 5, 96, 96, 20, 900, 1000, 10_000, long=24, forced=96, horizon=2, horizon_frames=18_000)
+QUICK = Size("quick", 12, 10, 24, 24, 8, 300, 300, 0, forced=8, memory=6, memory_frames=128)
+FULL = Size(
+    "full", 48, 5, 96, 96, 20, 900, 1000, 10_000, long=24, forced=96, horizon=2, horizon_frames=18_000, memory=24,
+    memory_frames=512,
+)  # fmt: skip
 BATCH = 16
 """Frames that are encoded or decoded at once."""
 

@@ -47,6 +47,8 @@ def tables(card: dict[str, Any]) -> list[Table]:
         milestones(card),
         *by_frames,
         terrain(card),
+        physics(card),
+        memory(card),
         judged(card),
         game(card),
         unjudged(card),
@@ -167,6 +169,54 @@ def terrain(card: dict[str, Any]) -> Table:
     )  # fmt: skip
     head = ("per 100 new columns", "dream", "real game, by the same reader", "ratio", "95 % interval", "n")
     return Table("What scrolls into view", head, rows)
+
+
+LAWS = {
+    "score": "all laws: the mean of gravity, walls, contact and conservation",
+    "gravity": "gravity: flights accelerate as real ones do, and begin when asked for",
+    "walls": "walls: the hero is not inside what is solid",
+    "contact": "contact: on foot, he has something solid under him",
+    "conservation": "conservation: the mean of the next three",
+    "hero": "frames with one hero",
+    "coins": "coins that come and go as they may",
+    "enemies": "enemies that come and go as they may",
+}
+
+
+def physics(card: dict[str, Any]) -> Table:
+    """Return how well the rules of the game are kept, and how true what is read of real frames is."""
+    figures = card.get("physics", {})
+    rows = [
+        (text, *(_with_interval(figures.get(prefix + name), 3) for prefix in ("", "copy_", "real_")))
+        for name, text in LAWS.items()
+        if name in figures
+    ]
+    detector = figures.get("detector", {})
+    for name in ("hero", "enemies", "coins", "false_alarms"):
+        if name in detector:
+            text = f"the reader, in real frames: {name.replace('_', ' ')}"
+            rows.append((text, "-", "-", _with_interval(detector[name], 4)))
+    note = (
+        "Read from pixels: 1 is as the game's rules have it. The reader is judged against the truth, within 2 pixels."
+    )
+    return Table("Physics", ("law", "dream", COPY, "real game"), tuple(rows), note)
+
+
+def memory(card: dict[str, Any]) -> Table:
+    """Return how much of a place is as it was left, by frames away."""
+    figures = card.get("memory", {})
+    at = list(figures.get("same", {}))
+    rows = tuple(
+        (f"{text}: {whose}", *(_with_interval(figures[prefix + name].get(time), 3) for time in at))
+        for name, text in (("same", "tiles around him"), ("screen", "tiles of the screen"), ("returned", "he is back"))
+        for prefix, whose in (("", "dream"), ("copy_", COPY), ("real_", "real game"))
+        if prefix + name in figures
+    )
+    note = (
+        "The hero walks off, waits and comes back: the share that reads as it was left. In a copied frame nobody "
+        "leaves. The game's camera never goes back, so that places stay on the screen meanwhile."
+    )
+    return Table("Memory by frames away", ("what", *at), rows, note)
 
 
 JUDGED = {
