@@ -16,6 +16,7 @@ from worldlet.eval.bench import Bench, figure
 from worldlet.eval.gold import CONTEXT, GoldPlay
 from worldlet.eval.horizon import Watched
 from worldlet.eval.intervals import mean_figure, ratio_interval
+from worldlet.eval.laws import LawBook, Laws
 from worldlet.eval.looks import EVERY, Looks, Window
 from worldlet.eval.odometer import TILE, Odometer
 from worldlet.eval.real import Play, Playable, RealSession
@@ -53,7 +54,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     real_terrain = [terrain for terrain, _ in seen]
     plays = [watched for _, watched in seen]
     watched: dict[str, list[Watched]] = {name: [] for name in ("dream", "real", "copy")}
-    standing = 0
+    standing, laws = 0, LawBook(bench)
     entries = bench.suite.drift[: bench.size.drift]
     for seed, (play, dream, real, frozen) in enumerate(ahead(partial(_play, bench), enumerate(entries))):
         dreamed_terrain.append(dream.terrain)
@@ -63,6 +64,7 @@ def measure(bench: Bench) -> dict[str, Any]:
             pictures.save_film(film, bench.pictures / "drift.gif", bench.engine.manifest.fps // FILM_EVERY)
         for name, one in (("dream", dream), ("real", real), ("copy", frozen)):
             watched[name].append(Watched(play.theme, one.windows, bench.size.drift_frames))
+            laws.add(name, one.laws.tally())
         covered = [dream.distance(play.theme), real.distance(play.theme)]
         distances.append(covered)
         if seed == 0:
@@ -77,6 +79,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     pairs = {name: (ratio["dreamed"], ratio["real"]) for name, ratio in terrain.items()}
     chart = pictures.bars(pairs, ("dreamed", "real"), "per 100 new columns")
     pictures.save(chart, bench.pictures / "terrain.png")
+    laws.keep("drift")
     return {
         "survived": mean_figure(
             shares, frames=bench.size.drift_frames, worst=min((share for share, in shares), default=None),
@@ -112,6 +115,7 @@ class Run:
     themes: list[str]
     terrain: TerrainCount
     film: list[Any]
+    laws: Laws
     windows: list[Window] = field(default_factory=list)
     strip: list[Any] = field(default_factory=list)
 
@@ -154,8 +158,8 @@ def run(bench: Bench, session: Playable, seed: int, frames: int = 0) -> Run:
     odometer, terrain = Odometer(reading), TerrainCount()
     terrain.begin(reading)
     looks = Looks(bench.encode)
-    found = odometer.hero_x is not None
-    record = Run([odometer.furthest], [found], [reading.theme], terrain, [frame], looks.windows, [frame])
+    laws, found = Laws(reading), odometer.hero_x is not None
+    record = Run([odometer.furthest], [found], [reading.theme], terrain, [frame], laws, looks.windows, [frame])
     for t in range(1, frames + 1):
         action = player.act(reading)
         before, frame = frame, session.step(action).frame
@@ -166,6 +170,7 @@ def run(bench: Bench, session: Playable, seed: int, frames: int = 0) -> Run:
             record.strip.append(frame)
         columns = odometer.follow(reading)
         terrain.reveal(reading, columns)
+        laws.follow(action, reading, columns)
         record.furthest.append(odometer.furthest)
         record.found.append(odometer.hero_x is not None)
         record.themes.append(reading.theme)
