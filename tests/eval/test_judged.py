@@ -12,11 +12,12 @@ import pytest
 pytest.importorskip("torch")
 
 from tests.eval.real_game import MANIFEST, TINY, PatchTokens  # noqa: E402
+from worldlet.data.outcomes import NotTheSameGameError  # noqa: E402
 from worldlet.engine.backends.base import BackendStep  # noqa: E402
 from worldlet.eval import judged, paddle  # noqa: E402
 from worldlet.eval.bench import Bench  # noqa: E402
 from worldlet.eval.game import _patches  # noqa: E402
-from worldlet.eval.recorded import RecordedSuite  # noqa: E402
+from worldlet.eval.recorded import RecordedSuite, _play, _starts  # noqa: E402
 from worldlet.records import Episode, StepResult  # noqa: E402
 
 NAMES = ("left", "right", "noop", "fire")
@@ -33,7 +34,8 @@ def show(x: int) -> np.ndarray:
 def episode(seed: int, length: int = 160) -> Episode:
     actions = np.random.default_rng(seed).integers(0, 4, length)
     places = 64 + np.concatenate([[0], np.cumsum(np.take(MOVE, actions))])
-    return Episode(np.stack([show(int(x)) for x in places]), actions, {}, {"episode_id": str(seed)})
+    meta = {"episode_id": str(seed), "action_names": list(NAMES)}
+    return Episode(np.stack([show(int(x)) for x in places]), actions, {}, meta)
 
 
 class Tokens(PatchTokens):
@@ -82,7 +84,7 @@ class Judge:
     about = {"held_out": {"confused": [["left"], ["right"], ["noop", "fire"]]}}  # noqa: RUF012
 
     def predict_episode(self, frames_THWC: np.ndarray) -> np.ndarray:
-        places = [int(np.flatnonzero(np.roll(f[66, :, 0], 8).astype(int) - f[66, :, 0] < 0)[0]) for f in frames_THWC]
+        places = [int(np.flatnonzero(np.roll(f[66, :, 0], 1).astype(int) - f[66, :, 0] < 0)[0]) for f in frames_THWC]
         moves = (np.diff(places) + 64) % 128 - 64
         return np.eye(4)[[{-4: 0, 4: 1, 0: 2}[int(move)] for move in moves]]
 
@@ -126,20 +128,77 @@ def test_the_judge_tells_who_obeys(tmp_path: Path) -> None:
 def test_what_comes_to_the_same_in_the_real_game_is_not_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    def classes(make: Any, play: Any, moments: Any, horizon: int) -> np.ndarray:
-        asked.append((play.meta["episode_id"], moments.tolist(), horizon))
-        rows = np.tile([0, 1, 2, 2], (len(moments), 1))
+    def classes(make: Any, plays: Any, moments: Any, horizon: int, steps: int) -> Any:
+        asked.append((plays[0].meta["episode_id"], moments[0].tolist(), horizon, steps))
+        rows = np.tile([0, 1, 2, 2], (3, 1))
         rows[0] = 0  # at the first moment of each start all comes to the same
-        return rows
+        return [rows] * len(plays), [np.ones(3, bool)] * len(plays)
 
-    monkeypatch.setattr(judged, "outcome_classes", classes)
+    monkeypatch.setattr(judged, "ask", classes)
     here = bench(obeys, tmp_path, Judge())
     films = judged._dream(here)
     figures = judged.control(here, films, Judge(), lambda: None)  # type: ignore[arg-type, return-value]
     assert figures["accuracy"]["value"] == 1.0 and figures["classes"] == "the real game's outcomes"
     assert figures["excluded"]["value"] == len(films) == 6 and figures["excluded"]["n"] == 18
     starts = judged._starts(here)
-    assert asked[0] == ("0", [starts[0].start + m for m in judged.MOMENTS], 2)
+    assert asked == [("0", [starts[0].start + m for m in judged.MOMENTS], 2, 6 * judged.STEPS)]
+
+
+def test_moments_that_nobody_could_ask_about_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(make: Any, plays: Any, moments: Any, horizon: int, steps: int) -> Any:
+        known = [np.array([True, False, False])] + [np.zeros(3, bool)] * (len(plays) - 1)
+        return [np.zeros((3, 4), np.int64) + [0, 1, 2, 2]] * len(plays), known
+
+    monkeypatch.setattr(judged, "ask", ask)
+    here = bench(obeys, tmp_path, Judge())
+    figures = judged.control(here, judged._dream(here), Judge(), lambda: None)  # type: ignore[arg-type, return-value]
+    assert figures["asked"] == {"value": 1, "n": 18} and figures["accuracy"]["n"] == figures["real_accuracy"]["n"] == 1
+
+
+def test_a_game_that_stops_to_match_half_way_is_asked_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came before must not be judged by other classes than what comes after."""
+    here = bench(obeys, tmp_path, Judge())
+    films = judged._dream(here)
+    without = judged.control(here, films, Judge(), "no game")  # type: ignore[arg-type]
+    calls: list[int] = []
+
+    def classes(make: Any, play: Any, moments: Any, horizon: int) -> np.ndarray:
+        calls.append(1)
+        if len(calls) > 2:
+            raise NotTheSameGameError("another frame")
+        return np.zeros((len(moments), 4), np.int64)  # as if nothing mattered there
+
+    monkeypatch.setattr("worldlet.data.outcomes.outcome_classes", classes)
+    monkeypatch.setattr("worldlet.data.outcomes.can_copy", lambda make, play: True)
+    figures = judged.control(here, films, Judge(), lambda: None)  # type: ignore[arg-type, return-value]
+    assert len(calls) == 3 and "(another frame)" in figures.pop("classes")
+    assert figures == {name: figure for name, figure in without.items() if name != "classes"}
+
+
+def test_a_single_start_has_no_other_whose_actions_it_could_be_given(tmp_path: Path) -> None:
+    here = replace(bench(obeys, tmp_path, Judge()), size=replace(TINY, plays=3, rollouts=1))
+    figures = judged.measure(here)
+    assert figures["accuracy"]["value"] == 1.0
+    assert figures["shuffled_accuracy"]["value"] is None and figures["shuffled_accuracy"]["n"] == 0
+    ticks: list[int] = []
+    judged.measure(replace(here, tick=ticks.append))
+    assert sum(ticks) == judged.work(here)
+
+
+@pytest.mark.parametrize(("lengths", "wanted", "counts"), [
+    ([160] * 3, 4, [2, 1, 1]), ([160] * 20, 24, None), ([17, 160, 20], 7, [1, 5, 1]), ([160] * 4, 2, [1, 0, 1, 0]),
+    ([17, 17], 9, [1, 1]),
+])  # fmt: skip
+def test_starts_are_spread_over_all_plays(lengths: list[int], wanted: int, counts: list[int] | None) -> None:
+    plays = [_play(number, episode(number, length)) for number, length in enumerate(lengths)]
+    starts = _starts(plays, wanted)
+    each = [[entry.start for entry in starts if entry.level_seed == number] for number in range(len(plays))]
+    assert [len(one) for one in each] == counts if counts else {len(one) for one in each} == {1, 2}
+    for play, places in zip(plays, each, strict=True):
+        assert len(set(places)) == len(places)
+        assert all(16 <= place <= max(16, len(play.actions) - 60) for place in places)
+    if counts is None:
+        assert len(starts) == wanted and max(one[0] for one in each) > 40, "not all at the beginning"
 
 
 # --- Breakout ------------------------------------------------------------------------------------------------------

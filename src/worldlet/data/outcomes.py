@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import gymnasium
@@ -20,6 +20,10 @@ from worldlet.data.play import open_game
 from worldlet.records import Clip, Episode
 
 Game = gymnasium.Env[Any, Any]
+EARLY = 48
+"""Where every answer is a replay from the start of a level, moments from this one on are not asked about."""
+RESET_STEPS = 10
+"""So many steps of a game its reset is reckoned to take."""
 
 
 class NotTheSameGameError(ValueError):
@@ -31,6 +35,90 @@ def game_of(play: Episode | Clip, options: dict[str, Any]) -> Callable[[], Game]
     env_id = str(play.meta["env_id"])
     open_game(env_id, options).close()
     return lambda: open_game(env_id, options)
+
+
+def ask(
+    make: Callable[[], Game],
+    plays: Sequence[Episode | Clip],
+    moments: Sequence[NDArray[np.int64]],
+    horizon: int,
+    steps: int,
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.bool_]]]:
+    """Return `outcome_classes` (M, A) of the moments of each play, and which of those moments (M,) were asked about.
+
+    All were where the game can be copied. Else each answer is a replay from the start of the level, and only those
+    `within_reach` of ``steps`` steps of the game were; elsewhere every action is a class of its own. Raises
+    NotTheSameGameError where one of the recorded plays does not come again.
+    """
+    count = len(plays[0].meta["action_names"])
+    asked = [np.ones(len(moments_M), bool) for moments_M in moments]
+    classes = [np.tile(np.arange(count), (len(moments_M), 1)) for moments_M in moments]
+    with kept_open(make) as again:
+        if not can_copy(again, plays[0]):
+            ends = np.cumsum([len(moments_M) for moments_M in moments])[:-1]
+            asked = np.split(within_reach(np.concatenate(moments), count, horizon, steps), ends)
+        for play, moments_M, classes_MA, asked_M in zip(plays, moments, classes, asked, strict=True):
+            if asked_M.any():
+                classes_MA[asked_M] = outcome_classes(again, play, moments_M[asked_M], horizon)
+    return classes, asked
+
+
+def within_reach(moments_M: NDArray[np.int64], actions: int, horizon: int, steps: int) -> NDArray[np.bool_]:
+    """Return which of some moments (M,) to ask about by replays that take ``steps`` steps of the game at most.
+
+    Those before `EARLY` (or, where all are late, up to twice the first), thinned out evenly.
+    """
+    cost_M = actions * (moments_M + horizon + RESET_STEPS)
+    first = int(moments_M.min()) if len(moments_M) else 0
+    early = np.flatnonzero(moments_M < max(EARLY, 2 * first + 1))
+    chosen = np.zeros(len(moments_M), bool)
+    for count in range(len(early), 0, -1):
+        places = early[np.linspace(0, len(early) - 1, count).round().astype(int)]
+        if cost_M[places].sum() <= steps:
+            chosen[places] = True
+            break
+    return chosen
+
+
+@contextmanager
+def kept_open(make: Callable[[], Game]) -> Iterator[Callable[[], Game]]:
+    """Yield what makes the game, but hands out the same one again where a reset leaves nothing over from before.
+
+    To open a game may take seconds (CoinRun's first reset does).
+    """
+    opened: list[Game] = []
+
+    def again() -> Game:
+        if opened and not opened[0].metadata.get("fresh_reset"):
+            opened.pop().close()
+        if not opened:
+            opened.append(make())
+        return _KeptOpen(opened[0])
+
+    try:
+        yield again
+    finally:
+        for env in opened:
+            env.close()
+
+
+class _KeptOpen(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A game that somebody else closes."""
+
+    def close(self) -> None:
+        """Leave it open."""
+
+
+def can_copy(make: Callable[[], Game], play: Episode | Clip) -> bool:
+    """Return whether deep copies of a game are games of their own, tried at the start of a recorded play.
+
+    Raises NotTheSameGameError where the game begins with another frame.
+    """
+    try:
+        _by_copies(make, play, [0], 1)
+    except _NO_COPIES:
+        return False
+    return True
 
 
 def outcome_classes(
@@ -54,13 +142,16 @@ def outcome_classes(
         return np.zeros((0, len(play.meta["action_names"])), np.int64)
     try:
         found = _by_copies(make, play, wanted, horizon)
-    except (TypeError, AttributeError, RuntimeError, _NoCopyError):  # an unfinished method is a RuntimeError
+    except _NO_COPIES:
         found = _by_replay(make, play, wanted, horizon)
     return np.stack([found[int(moment)] for moment in moments_M])
 
 
 class _NoCopyError(Exception):
     """A deep copy of the game is not a game of its own."""
+
+
+_NO_COPIES = (TypeError, AttributeError, RuntimeError, _NoCopyError)  # an unfinished method is a RuntimeError
 
 
 def _by_copies(make: Callable[[], Game], play: Episode | Clip, moments: list[int], horizon: int) -> dict[int, Any]:

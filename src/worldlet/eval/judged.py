@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldlet.data.outcomes import Game, NotTheSameGameError, outcome_classes
+from worldlet.data.outcomes import Game, NotTheSameGameError, ask
 from worldlet.data.paddle import GAME as PADDLE_GAME
 from worldlet.engine.noise import frame_noise
 from worldlet.eval import paddle
@@ -27,6 +27,9 @@ MOMENTS = (0, 2, 4)
 """Dreamed frames, from 0, whose action is asked for: early, while the dream is still where the real game is."""
 LENGTH = 12
 """Dreamed frames of each start."""
+STEPS = 500
+"""Steps of the real game for each start of the suite, where its state cannot be copied: they decide how many moments
+can be asked about, since each answer is then a replay from the start of the level (`worldlet.data.outcomes.ask`)."""
 _FORCED = 120  # frames of a play that the one-step figures look at
 
 Frames = NDArray[np.uint8]
@@ -35,7 +38,8 @@ Frames = NDArray[np.uint8]
 def work(bench: Bench) -> int:
     """Return the units of work ahead: steps of dreams."""
     forced = sum(min(len(entry.actions), _FORCED) for entry in bench.suite.plays)
-    return forced + 2 * (CONTEXT + LENGTH) * len(_starts(bench))
+    starts = len(_starts(bench))
+    return forced + (CONTEXT + LENGTH) * (2 * starts if starts > 1 else starts)
 
 
 def measure(bench: Bench) -> dict[str, Any]:
@@ -87,28 +91,29 @@ def control(
 
     ``accuracy``: an answer is right if it comes to the same as the action done, by the real game where ``make`` makes
     it (moments at which all actions come to the same are left out and counted as ``excluded``), else by what the judge
-    confuses on real frames (``make`` is then the reason). ``real_accuracy``: the judge on the real frames of the same
-    moments. ``relative``: the dream's accuracy over it. ``shuffled_accuracy``: dreams under another start's actions.
+    confuses on real frames (``make`` is then the reason, or one of the plays does not come again). ``asked``: of the
+    moments, those whose outcomes were looked up; the others do not count. ``real_accuracy``: the judge on the real
+    frames of the same moments. ``relative``: the dream's accuracy over it. ``shuffled_accuracy``: dreams under another
+    start's actions, of which a single start has none.
     """
-    assert isinstance(bench.suite, RecordedSuite)
+    entries = _starts(bench)
     moments = np.array([moment for moment in MOMENTS if moment + judge.config.after < LENGTH])
+    classes_SMA, asked_SM, why = _outcomes(bench, entries, moments, judge, make)
     rows = np.arange(len(moments))
     scores: dict[str, list[tuple[int, int]]] = {"accuracy": [], "real_accuracy": [], "shuffled_accuracy": []}
-    excluded, why = 0, make if isinstance(make, str) else ""
-    for entry, film in zip(_starts(bench), films, strict=True):
-        classes_MA = np.tile(confused(judge), (len(moments), 1))
-        if not why and not isinstance(make, str):
-            episode = bench.suite.episodes[entry.level_seed]
-            try:
-                classes_MA = outcome_classes(make, episode, entry.start + moments, 2 + judge.config.after)
-            except NotTheSameGameError as error:
-                why = str(error)
-        decided = np.array([len(set(row)) > 1 for row in classes_MA.tolist()])
-        excluded += int((~decided).sum())
+    excluded = 0
+    for entry, film, classes_MA, asked_M in zip(entries, films, classes_SMA, asked_SM, strict=True):
+        if not asked_M.any():
+            continue
+        differ_M = np.array([len(set(row)) > 1 for row in classes_MA.tolist()])
+        decided = differ_M & asked_M
+        excluded += int((asked_M & ~differ_M).sum())
         done_M = np.array(entry.actions)[entry.start + moments]
         for name, frames_THWC in (
             ("accuracy", film.dream_THWC), ("real_accuracy", film.real_THWC), ("shuffled_accuracy", film.shuffled_THWC),
         ):  # fmt: skip
+            if frames_THWC is None:
+                continue
             said_M = judge.predict_episode(np.concatenate([film.past_THWC, frames_THWC]))[CONTEXT - 1 + moments]
             said_M = said_M.argmax(1)
             right = (classes_MA[rows, said_M] == classes_MA[rows, done_M]) & decided
@@ -116,9 +121,31 @@ def control(
     figures: dict[str, Any] = {name: rate_figure(counts) for name, counts in scores.items()}
     ours, real = figures["accuracy"]["value"], figures["real_accuracy"]["value"]
     figures["relative"] = figure(ours / real if ours is not None and real else None, figures["accuracy"]["n"])
-    figures["excluded"] = figure(excluded, len(films) * len(moments))
+    asked = sum(int(asked_M.sum()) for asked_M in asked_SM)
+    figures["asked"] = figure(asked, len(films) * len(moments))
+    figures["excluded"] = figure(excluded, asked)
     figures["classes"] = f"what the judge confuses on real frames ({why})" if why else "the real game's outcomes"
     return figures
+
+
+def _outcomes(
+    bench: Bench, entries: list[Any], moments: NDArray[np.int64], judge: InverseDynamics, make: Callable[[], Game] | str
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.bool_]], str]:
+    """Return for each start the classes (M, A) and the moments asked about (M,), and why not by the real game.
+
+    All by the same means: a game that stops to match the recording half-way is asked nothing.
+    """
+    assert isinstance(bench.suite, RecordedSuite)
+    why = make if isinstance(make, str) else ""
+    if not isinstance(make, str) and entries:
+        plays = [bench.suite.episodes[entry.level_seed] for entry in entries]
+        at = [entry.start + moments for entry in entries]
+        try:
+            return *ask(make, plays, at, 2 + judge.config.after, STEPS * bench.size.rollouts), ""
+        except NotTheSameGameError as error:
+            why = str(error)
+    every = np.ones(len(moments), bool)
+    return [np.tile(confused(judge), (len(moments), 1))] * len(entries), [every] * len(entries), why
 
 
 def confused(judge: InverseDynamics) -> NDArray[np.int64]:
@@ -137,13 +164,13 @@ def _starts(bench: Bench) -> list[Any]:
 
 
 def _dream(bench: Bench) -> list[paddle.Films]:
-    """Let the world go on from every start under the recorded actions, and under those of the next start."""
+    """Let the world go on from every start under the recorded actions, and under those of the next start, if any."""
     entries, films = _starts(bench), []
     for seed, entry in enumerate(entries):
         real, start = bench.suite.replay(entry), entry.start
         other = entries[(seed + 1) % len(entries)]
         runs = []
-        for actions in (entry.actions[start:], other.actions[other.start :]):
+        for actions in (entry.actions[start:], other.actions[other.start :])[: 1 + (other is not entry)]:
             dream = bench.dream(real, start, seed)
             runs.append(np.stack([dream.step(action).frame for action in actions[:LENGTH]]))
             bench.tick(CONTEXT + LENGTH)

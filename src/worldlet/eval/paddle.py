@@ -25,12 +25,12 @@ SIDES = 142 / 160
 
 class Films(NamedTuple):
     """One start: the real frames that led to it, and what followed in the real game, in the dream, and in another
-    dream under other actions; uint8 (T, H, W, 3), the last three equally long."""
+    dream under other actions, where there are others; uint8 (T, H, W, 3), the last three equally long."""
 
     past_THWC: NDArray[np.uint8]
     real_THWC: NDArray[np.uint8]
     dream_THWC: NDArray[np.uint8]
-    shuffled_THWC: NDArray[np.uint8]
+    shuffled_THWC: NDArray[np.uint8] | None = None
 
 
 def measure(films: Sequence[Films]) -> dict[str, Any]:
@@ -47,6 +47,8 @@ def measure(films: Sequence[Films]) -> dict[str, Any]:
         begun = film.past_THWC[-1:]
         truth = _moves(np.concatenate([begun, film.real_THWC]))
         for name, frames_THWC in (("paddle", film.dream_THWC), ("paddle_shuffled", film.shuffled_THWC)):
+            if frames_THWC is None:
+                continue
             ours = _moves(np.concatenate([begun, frames_THWC]))
             known = [pair for pair in zip(truth, ours, strict=True) if pair[0] is not None]
             paddle[name].append((sum(real == mine for real, mine in known), len(known)))

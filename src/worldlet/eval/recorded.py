@@ -119,11 +119,28 @@ def _entry(play: Play, end: int, start: int) -> GoldPlay:
 
 
 def _starts(plays: list[Play], wanted: int) -> list[GoldPlay]:
-    """Return up to ``wanted`` starts, as many from each play, between its context and 60 frames before its end."""
-    each = -(-wanted // len(plays))
+    """Return up to ``wanted`` starts, between the context of each play and 60 frames before its end.
+
+    Every play gives its share, the shorter ones as many as they can; each play's own are spread evenly over it, a
+    little later from play to play.
+    """
+    rooms = [max(0, len(play.actions) - AHEAD - CONTEXT) + 1 for play in plays]
+    counts = _shares(rooms, wanted)
     found = []
-    for play in plays:
-        latest = max(CONTEXT, len(play.actions) - AHEAD)
-        for start in sorted({int(place) for place in np.linspace(CONTEXT, latest, each)}):
+    for number, (play, room, count) in enumerate(zip(plays, rooms, counts, strict=True)):
+        for k in range(count):
+            start = CONTEXT + int(room * (k + (number + 0.5) / len(plays)) / count)
             found.append(_entry(play, min(len(play.actions), start + AHEAD), start))
-    return found[:wanted]
+    return found
+
+
+def _shares(rooms: list[int], wanted: int) -> list[int]:
+    """Return how many of ``wanted`` fall to each room, as evenly as the rooms allow and spread over them."""
+    shares, left = [0] * len(rooms), min(wanted, sum(rooms))
+    while left:
+        open_ones = [number for number, room in enumerate(rooms) if shares[number] < room]
+        turns = min(left, len(open_ones))
+        for turn in range(turns):
+            shares[open_ones[turn * len(open_ones) // turns]] += 1
+        left -= turns
+    return shares

@@ -176,7 +176,7 @@ LAWS = {
     "gravity": "gravity: flights accelerate as real ones do, and begin when asked for",
     "walls": "walls: the hero is not inside what is solid",
     "contact": "contact: on foot, he has something solid under him",
-    "conservation": "conservation: the mean of the next three",
+    "conservation": "conservation: the worst of the next three",
     "hero": "frames with one hero",
     "coins": "coins that come and go as they may",
     "enemies": "enemies that come and go as they may",
@@ -243,6 +243,9 @@ def judged(card: dict[str, Any]) -> Table:
         if name in figures
     )
     note = f"Actions count as the same by {figures['classes']}." if "classes" in figures else ""
+    if "asked" in figures and figures["asked"]["value"] < figures["asked"]["n"]:
+        asked = figures["asked"]
+        note += f" Its state cannot be copied: it was asked about {asked['value']} of {asked['n']} moments."
     return Table("Recorded plays", ("what", "value", "95 % interval", "n"), rows, note)
 
 

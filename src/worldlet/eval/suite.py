@@ -143,7 +143,9 @@ def _judge(config: EvalConfig, gold: Gold | RecordedSuite | None) -> InverseDyna
     if not isinstance(gold, RecordedSuite) or len(gold.action_names) < 2 or gold.mean_HWC is None:
         return None
     assert config.data is not None
-    judge = train_judge(config.data, Path(config.out) / "judge", JudgeConfig(minutes=config.judge_minutes))
+    # The game is asked about the moments that are scored, not about others before.
+    how = JudgeConfig(minutes=config.judge_minutes, game_steps=0)
+    judge = train_judge(config.data, Path(config.out) / "judge", how)
     if judge is None:  # it stopped at the first Ctrl-C, after saving
         raise KeyboardInterrupt
     return judge

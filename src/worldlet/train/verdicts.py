@@ -6,13 +6,13 @@ Letters: T actions of a play, M moments, A actions of the game.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldlet.data.outcomes import Game, NotTheSameGameError, outcome_classes
+from worldlet.data.outcomes import Game, NotTheSameGameError, ask
 from worldlet.dynamics.inverse import InverseDynamics
 from worldlet.train.moments import Play
 
@@ -25,14 +25,20 @@ class Verdicts:
     """What a judge said of moments whose action is known.
 
     ``sureness_M`` is that of the span around each moment; ``classes_MA`` the classes of same outcome that the real game
-    gave, or None where it could not be asked, and then ``why_no_classes`` says why.
+    gave at the moments ``asked_M``, or None where it could not be asked, and then ``why_no_classes`` says why.
     """
 
     probabilities_MA: NDArray[np.float32]
     actions_M: NDArray[np.int64]
     sureness_M: NDArray[np.float64]
     classes_MA: NDArray[np.int64] | None = None
+    asked_M: NDArray[np.bool_] | None = None
     why_no_classes: str = ""
+
+    @property
+    def known_M(self) -> NDArray[np.bool_]:
+        """The moments whose right answers are known as well as can be: those asked about, or all where none was."""
+        return np.ones(len(self.actions_M), bool) if self.asked_M is None else self.asked_M
 
     @property
     def right_M(self) -> NDArray[np.bool_]:
@@ -41,7 +47,7 @@ class Verdicts:
 
     @property
     def same_outcome_M(self) -> NDArray[np.bool_]:
-        """Whether the likeliest action comes to the same as the one that was done; where unknown, whether it is it."""
+        """Whether the likeliest action comes to the same as the one done; where nobody was asked, whether it is it."""
         if self.classes_MA is None:
             return self.right_M
         rows = np.arange(len(self.actions_M))
@@ -62,29 +68,37 @@ def sureness(probabilities_TA: NDArray[np.float32], span: int = SPAN) -> NDArray
 
 
 def hear(
-    judge: InverseDynamics, plays: Sequence[Play], moments: int, make: Callable[[], Game] | str, horizon: int
+    judge: InverseDynamics,
+    plays: Sequence[Play],
+    moments: int,
+    make: Callable[[], Game] | str,
+    horizon: int,
+    steps: int = 200_000,
 ) -> Verdicts:
     """Let a judge judge up to ``moments`` moments, evenly spread over all plays, and ask the game about each.
 
-    ``make`` makes the game, or is the reason why there is none to ask.
+    ``make`` makes the game, or is the reason why there is none to ask. Where its state cannot be copied, it is asked
+    about the early moments that ``steps`` steps of it suffice for (`worldlet.data.outcomes.ask`).
     """
     total = sum(len(play) for play in plays)
     stride = max(1, -(-total // moments))
-    said, actions, sure, classes = [], [], [], []
-    why = make if isinstance(make, str) else ""
-    for play in plays:
+    ats = [np.arange(0, len(play), stride) for play in plays]
+    said, actions, sure = [], [], []
+    for play, at in zip(plays, ats, strict=True):
         probabilities_TA = judge.predict_episode(play.frames_THWC)
-        at = np.arange(0, len(play), stride)
         said.append(probabilities_TA[at])
         actions.append(play.actions_T[at])
         sure.append(sureness(probabilities_TA)[at])
-        if not why and not isinstance(make, str):
-            try:
-                classes.append(outcome_classes(make, play, at, horizon))
-            except NotTheSameGameError as error:
-                why = str(error)
-    known = None if why else np.concatenate(classes)
-    return Verdicts(np.concatenate(said), np.concatenate(actions), np.concatenate(sure), known, why)
+    heard = Verdicts(np.concatenate(said), np.concatenate(actions), np.concatenate(sure))
+    if isinstance(make, str):
+        return replace(heard, why_no_classes=make)
+    try:
+        classes, asked = ask(make, plays, ats, horizon, steps)
+    except NotTheSameGameError as error:
+        return replace(heard, why_no_classes=str(error))
+    if not any(asked_M.any() for asked_M in asked):
+        return replace(heard, why_no_classes=f"its state cannot be copied, and {steps} steps of it reach no moment")
+    return replace(heard, classes_MA=np.concatenate(classes), asked_M=np.concatenate(asked))
 
 
 def confusion(verdicts: Verdicts) -> NDArray[np.int64]:
@@ -125,18 +139,18 @@ def figures(verdicts: Verdicts, confused_A: NDArray[np.int64], names: Sequence[s
     answers = verdicts.probabilities_MA.argmax(1)
     actions = verdicts.actions_M
     shares = [np.bincount(side, minlength=len(names)) / len(actions) for side in (answers, actions)]
-    same = None if verdicts.classes_MA is None else verdicts.same_outcome_M
+    same, known = verdicts.same_outcome_M, verdicts.known_M
     by_action = {}
     for a, name in enumerate(names):
         here = actions == a
         if here.any():
             by_action[name] = {"n": int(here.sum()), "accuracy": _share(verdicts.right_M[here])}
-            if same is not None:
-                by_action[name]["same_outcome"] = _share(same[here])
+            if verdicts.classes_MA is not None and (here & known).any():
+                by_action[name]["same_outcome"] = _share(same[here & known])
     found: dict[str, Any] = {
         "n": len(actions),
         "accuracy": _share(verdicts.right_M),
-        "same_outcome": None if same is None else _share(same),
+        "same_outcome": None if verdicts.classes_MA is None else _share(same[known]),
         "confused_as_one": _share(confused_A[answers] == confused_A[actions]),
         "confused": [
             [names[b] for b in np.flatnonzero(confused_A == a).tolist()] for a in np.unique(confused_A).tolist()
@@ -149,7 +163,8 @@ def figures(verdicts: Verdicts, confused_A: NDArray[np.int64], names: Sequence[s
     if verdicts.classes_MA is None:
         found["no_game"] = verdicts.why_no_classes
     else:
-        found["outcomes_a_moment"] = round(float(np.mean([len(set(row)) for row in verdicts.classes_MA.tolist()])), 3)
+        outcomes = [len(set(row)) for row in verdicts.classes_MA[known].tolist()]
+        found |= {"asked": len(outcomes), "outcomes_a_moment": round(float(np.mean(outcomes)), 3)}
     return found
 
 
@@ -167,9 +182,11 @@ def choose_threshold(verdicts: Verdicts, wanted: float, least_kept: float = 0.1)
     """Return the lowest sureness whose kept moments are right to the share ``wanted``.
 
     Where no threshold that keeps at least ``least_kept`` of the moments does, the most accurate one that does keep
-    as much, with ``reached`` false. Right is what comes to the same, where the game could be asked.
+    as much, with ``reached`` false. Right is what comes to the same, where the game could be asked, and then only
+    moments count about which it was.
     """
     order = np.argsort(-verdicts.sureness_M, kind="stable")
+    order = order[verdicts.known_M[order]]
     sure, right = verdicts.sureness_M[order], verdicts.same_outcome_M[order]
     accuracy = np.cumsum(right) / np.arange(1, len(right) + 1)
     ends = np.flatnonzero(np.append(sure[1:] < sure[:-1], True))  # moments equally sure stay together
@@ -185,8 +202,8 @@ def beyond(verdicts: Verdicts, least: float) -> dict[str, Any]:
     stayed = None
     if kept.any():
         stayed = {"accuracy": _share(verdicts.right_M[kept])}
-        if verdicts.classes_MA is not None:
-            stayed["same_outcome"] = _share(verdicts.same_outcome_M[kept])
+        if verdicts.classes_MA is not None and (kept & verdicts.known_M).any():
+            stayed["same_outcome"] = _share(verdicts.same_outcome_M[kept & verdicts.known_M])
     return {"n": len(kept), "kept": _share(kept), "dropped": round(1 - float(kept.mean()), 4), "stayed": stayed}
 
 
