@@ -118,3 +118,60 @@ def test_without_a_screen_the_error_says_so(tmp_path, monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     with pytest.raises(ValueError, match="captured from an X11 screen"):
         capture(CaptureConfig(out=str(tmp_path / "data"), window="SuperTux"), Console(quiet=True))
+
+
+@pytest.fixture
+def window(screen):
+    game = subprocess.Popen([sys.executable, "-c", GAME], stdout=subprocess.PIPE)
+    assert game.stdout is not None and game.stdout.readline() == b"shown\n"
+    yield "tiny desktop"
+    game.kill()
+    game.communicate()
+
+
+def keys_down() -> int:
+    from Xlib.display import Display
+
+    display = Display()
+    try:
+        return sum(bin(part).count("1") for part in display.query_keymap())
+    finally:
+        display.close()
+
+
+def test_a_key_that_there_is_not_leaves_none_stuck(window):
+    from worldlet.data.capture.x11 import WindowSource
+
+    source = WindowSource(window, focus=True)
+    source.hold(["ArrowRight"])
+    assert keys_down() == 1
+    with pytest.raises(ValueError, match="no key 'NoSuchKey'"):
+        source.hold(["ArrowLeft", "NoSuchKey"])
+    assert keys_down() == 1, "nothing has changed"
+    source.hold(["ArrowLeft"])
+    assert keys_down() == 1
+    source.close()
+    assert keys_down() == 0
+
+
+def test_a_screen_that_fails_leaves_nothing_open(window, monkeypatch):
+    import mss
+
+    from worldlet.data.capture import x11
+
+    hung_up = []
+    real = x11._hang_up
+    monkeypatch.setattr(x11, "_hang_up", lambda display: (hung_up.append(display), real(display)))
+
+    def fails(*_):
+        raise mss.ScreenShotError("no screen")
+
+    source = x11.WindowSource(window, focus=True)
+    source.hold(["ArrowRight"])
+    monkeypatch.setattr(source._screen, "close", fails)
+    source.close()
+    assert len(hung_up) == 2 and keys_down() == 0
+    monkeypatch.setattr(mss, "MSS", fails)
+    with pytest.raises(mss.ScreenShotError, match="no screen"):
+        x11.WindowSource(window, focus=True)
+    assert len(hung_up) == 4

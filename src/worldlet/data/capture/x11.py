@@ -48,9 +48,10 @@ class WindowSource:
         self.latency: float | None = None
         self._xlib, mss = _require()
         self._display = _open_display(self._xlib)
-        self._held: set[str] = set()
+        self._held: dict[str, int] = {}  # key codes of the keys that we hold down
         self._active = False
         self._listener: _Listener | None = None
+        self._screen: Any = None
         try:
             self._window = self._find(title)
             self.title = _title(self._window) or title
@@ -102,24 +103,29 @@ class WindowSource:
         """Press and release keys until exactly these are held, as a keyboard would."""
         from Xlib.ext import xtest
 
+        # Looked up before any is touched: an unknown key must not leave others half-way.
+        wanted = {code: self._keycode(code) for code in sorted(set(codes))}
         with self._open_window():
-            for code, kind in [
-                *((code, self._xlib.X.KeyRelease) for code in sorted(self._held - set(codes))),
-                *((code, self._xlib.X.KeyPress) for code in sorted(set(codes) - self._held)),
-            ]:
-                xtest.fake_input(self._display, kind, self._keycode(code))
+            for code in sorted(self._held.keys() - wanted.keys()):
+                xtest.fake_input(self._display, self._xlib.X.KeyRelease, self._held.pop(code))
+            for code in sorted(wanted.keys() - self._held.keys()):
+                self._held[code] = wanted[code]
+                xtest.fake_input(self._display, self._xlib.X.KeyPress, wanted[code])
             self._display.sync()
-        self._held = set(codes)
 
     def close(self) -> None:
         """Release what is held and close the connections."""
-        with contextlib.suppress(Exception):  # the X server may be gone, and then nothing is held
-            if self._held:
-                self.hold(())
-        if self._listener:
-            self._listener.close()
-            self._screen.close()
-        _hang_up(self._display)
+        try:
+            with contextlib.suppress(Exception):  # the X server may be gone, and then nothing is held
+                if self._held:
+                    self.hold(())
+            if self._listener:
+                self._listener.close()
+            with contextlib.suppress(Exception):  # a screen that cannot be closed has nothing more to give
+                if self._screen:
+                    self._screen.close()
+        finally:
+            _hang_up(self._display)
 
     def _find(self, title: str) -> Any:
         windows = list(_windows(self._xlib, self._display.screen().root))
