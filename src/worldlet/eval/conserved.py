@@ -42,6 +42,8 @@ class Coins:
             self._touched_hw[cells(hero_box(hero, SLACK), shape)] = True
             if hero.pose not in ("dead", "crouch"):  # crouching he is lower than his box
                 self._grasped_hw[cells(hero_box(hero, -SLACK), shape)] = True
+        else:
+            self._touched_hw[:] = True  # who is not seen may have been anywhere
         before_hw, now_hw, open_hw = scenery.before_hw, scenery.known_hw, scenery.open_hw
         was_hw, is_hw = before_hw == COIN, (now_hw == COIN) & open_hw
         new_hw = is_hw & ~was_hw
@@ -69,7 +71,7 @@ class Enemies:
     """Follows enemies; counts those that were seen, and of them those that came from nothing or went by themselves.
 
     They come with new columns at the right, or back over the left edge; they go over that edge, or near the hero, who
-    stomps them, knocks them out with his staff, or hides them.
+    stomps them, knocks them out with his staff, or hides them. While he is not seen they may go.
     """
 
     def __init__(self, reading: Any) -> None:
@@ -80,11 +82,11 @@ class Enemies:
         self.wrong = 0
         self._see_hero(reading.hero, 0)
 
-    def follow(self, reading: Any, columns: int) -> None:
-        """Take the next reading, into which ``columns`` columns have scrolled."""
+    def follow(self, reading: Any, hero: Any, columns: int) -> None:
+        """Take the next reading, into which ``columns`` columns have scrolled, and its hero, None if unknown."""
         width = reading.kinds.shape[1] * TILE
         earlier = self._hero
-        self._see_hero(reading.hero, columns * TILE)
+        self._see_hero(hero, columns * TILE)
         near = [box for box in (earlier, self._hero) if box is not None]
         self._entered = PATIENCE + 1 if columns else max(0, self._entered - 1)
         left = list(reading.enemies)
@@ -98,7 +100,7 @@ class Enemies:
                 walker.missed = 0
             else:
                 walker.missed += 1
-        self._part(near)
+        self._part(near, hero is None)
         for x, y in left:
             entered = x <= EDGE or (self._entered > 0 and x >= width - ENTRY - ENEMY_WIDTH)
             wrong = not entered and not _meets(x, y, near)
@@ -106,11 +108,11 @@ class Enemies:
             self.seen += 1
             self.wrong += wrong
 
-    def _part(self, near: list[Box]) -> None:
+    def _part(self, near: list[Box], unseen: bool) -> None:
         """Part with those who are gone: at once where they may be, after some patience where they may not."""
         staying = []
         for walker in self._walkers:
-            excused = walker.x <= EDGE or _meets(walker.x, walker.y, near)
+            excused = unseen or walker.x <= EDGE or _meets(walker.x, walker.y, near)
             if walker.missed and excused:
                 continue
             if walker.missed > PATIENCE:

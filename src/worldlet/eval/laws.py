@@ -45,7 +45,8 @@ class Laws:
 
     ``walls``: of the frames in which the hero meets something solid at his sides or with his head, or is inside it,
     those in which he is not inside. ``contact``: of those in which he is on foot, those in which something solid is
-    under him. ``hero``: of all frames, those that show exactly one. Boxes may be off by as much as the reader may be.
+    under him. Frames without a hero, or with two, count under ``hero`` alone: nobody can say what he does in them.
+    ``hero``: of all frames, those that show exactly one. Boxes may be off by as much as the reader may be.
     """
 
     def __init__(self, reading: Any) -> None:
@@ -59,20 +60,18 @@ class Laws:
         self._frames += 1
         if self._frames > LONGEST:
             return
-        hero = reading.hero
+        hero = None if reading.doubles else reading.hero  # of two heroes nobody knows which one does what
         self._scenery.follow(reading, columns)
         self._coins.follow(self._scenery, hero, columns)
-        self._enemies.follow(reading, columns)
-        self._count("hero", hero is not None and not reading.doubles)
+        self._enemies.follow(reading, hero, columns)
+        self._count("hero", hero is not None)
         self._doubled += reading.doubles > 0
-        solid_hw = self._scenery.solid_hw
-        alive = hero is not None and hero.pose != "dead"
-        inside = alive and bool(solid_hw[cells(hero_box(hero, -SLACK), solid_hw.shape)].any())
-        bumped = alive and _beside(solid_hw, hero, 0, -1)
-        if inside or bumped or (alive and (_beside(solid_hw, hero, -1, 0) or _beside(solid_hw, hero, 1, 0))):
-            self._count("walls", not inside)
-        if alive and hero.pose in ON_FOOT:
-            self._stand(solid_hw, hero)
+        bumped = False
+        if hero is not None and hero.pose != "dead":
+            solid_hw = self._scenery.solid_hw
+            bumped = self._meet(solid_hw, hero)
+            if hero.pose in ON_FOOT:
+                self._stand(solid_hw, hero)
         self._flights.follow(hero, action in LEAPS, bumped)
 
     def tally(self) -> Tally:
@@ -85,6 +84,14 @@ class Laws:
 
     def _things(self) -> tuple[tuple[str, Coins | Enemies], ...]:
         return ("coins", self._coins), ("enemies", self._enemies)
+
+    def _meet(self, solid_hw: NDArray[np.bool_], hero: Any) -> bool:
+        """Count whether a hero who meets something solid stays outside; return whether his head does."""
+        inside = bool(solid_hw[cells(hero_box(hero, -SLACK), solid_hw.shape)].any())
+        left, right, above = (_beside(solid_hw, hero, dx, dy) for dx, dy in ((-1, 0), (1, 0), (0, -1)))
+        if inside or left or right or above:
+            self._count("walls", not inside)
+        return above
 
     def _stand(self, solid_hw: NDArray[np.bool_], hero: Any) -> None:
         """Count whether something is under the feet of a hero on foot, where it is known what is there."""

@@ -33,7 +33,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     (``copy_``), all read from pixels by the same code; ``score`` is the mean of the laws. Units of intervals: runs.
 
     ``gravity``: how near the acceleration of each flight is to the real game's; a leap that was asked for and not done
-    counts as 0. ``walls``, ``contact``: see `Laws`. ``conservation``: the mean of ``hero`` (frames with exactly one),
+    counts as 0. ``walls``, ``contact``: see `Laws`. ``conservation``: the worst of ``hero`` (frames with exactly one),
     ``coins`` and ``enemies`` (those that neither came from nothing nor went by themselves).
     ``detector``: how well the reader finds these in real frames.
     """
@@ -46,7 +46,7 @@ def measure(bench: Bench) -> dict[str, Any]:
         figures[f"{prefix}gravity"] = rate_figure([run.sums["gravity"] for run in runs], **_flights(tallies[who]))
         for name in ("walls", "contact"):
             figures[prefix + name] = rate_figure([run.sums[name] for run in runs])
-        figures[f"{prefix}conservation"] = _combined(runs, CONSERVED, _mean_of_rates)
+        figures[f"{prefix}conservation"] = _combined(runs, CONSERVED, _worst)
         for name in CONSERVED:
             doubled = {"doubled": sum(tally.doubled for tally in tallies[who])} if name == "hero" else {}
             figures[prefix + name] = rate_figure([run.sums[name] for run in runs], **doubled)
@@ -93,18 +93,21 @@ def _combined(runs: Sequence[Counts], names: Sequence[str], of: Callable[[Sums],
     )  # fmt: skip
 
 
-def _mean_of_rates(sums_RK: Sums) -> Sums:
-    """Return the mean of the rates whose (right, all) stand side by side, of those that rest on anything."""
-    rates_RL = np.stack([ratio(sums_RK[:, k : k + 2]) for k in range(0, sums_RK.shape[1], 2)], axis=1)
-    known = np.isfinite(rates_RL)
-    some = known.sum(axis=1)
-    total = np.where(known, rates_RL, 0.0).sum(axis=1)
-    return np.asarray(np.divide(total, some, out=np.full(len(total), np.nan), where=some > 0))
+def _rates(sums_RK: Sums) -> Sums:
+    """Return the rates whose (right, all) stand side by side, NaN where one rests on nothing."""
+    return np.stack([ratio(sums_RK[:, k : k + 2]) for k in range(0, sums_RK.shape[1], 2)], axis=1)
+
+
+def _worst(sums_RK: Sums) -> Sums:
+    """Return the lowest of some rates, of those that rest on anything."""
+    rates_RL = _rates(sums_RK)
+    lowest_R = np.where(np.isfinite(rates_RL), rates_RL, np.inf).min(axis=1)
+    return np.where(np.isfinite(lowest_R), lowest_R, np.nan)
 
 
 def _score(sums_RK: Sums) -> Sums:
-    """Return the mean of the four laws; conservation, the last six numbers, is one of them."""
-    conservation_R = _mean_of_rates(sums_RK[:, 6:])
-    rates_RL = np.stack([*(ratio(sums_RK[:, k : k + 2]) for k in (0, 2, 4)), conservation_R], axis=1)
-    pairs_RK = np.stack([np.nan_to_num(rates_RL), np.isfinite(rates_RL)], axis=2).reshape(len(rates_RL), -1)
-    return _mean_of_rates(pairs_RK)
+    """Return the mean of the four laws that rest on anything; conservation, the last six numbers, is one of them."""
+    laws_RL = np.concatenate([_rates(sums_RK[:, :6]), _worst(sums_RK[:, 6:])[:, None]], axis=1)
+    known = np.isfinite(laws_RL)
+    some, total = known.sum(axis=1), np.where(known, laws_RL, 0.0).sum(axis=1)
+    return np.asarray(np.divide(total, some, out=np.full(len(total), np.nan), where=some > 0))

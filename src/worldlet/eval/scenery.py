@@ -65,7 +65,7 @@ class Scenery:
     """The kinds of tiles on the screen, each as it was last seen uncovered (`UNKNOWN` where it never was).
 
     ``open_hw``: what the last reading showed uncovered; ``before_hw``: what was known until then, scrolled along.
-    Around a hero who is lost, nothing is believed until he is found.
+    Around a hero who is lost, nothing is believed until he is found, and nothing at all while there are two.
     """
 
     def __init__(self, reading: Any) -> None:
@@ -85,6 +85,7 @@ class Scenery:
             self._hero_box = hero_box(reading.hero, TILE)
         elif self._hero_box is not None:
             hidden_hw[cells(self._hero_box, hidden_hw.shape)] = True
+        hidden_hw |= reading.doubles > 0
         self.open_hw = ~hidden_hw
         self.known_hw = np.where(self.open_hw, reading.kinds, self.before_hw)
 
