@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from worldlet.eval.alarms import alarms
 from worldlet.eval.goals import find
 
 
@@ -36,6 +37,8 @@ RIVALS = (
     Rival("paddle", "judged.paddle", SHUFFLED, "judged.paddle_shuffled"),
     Rival("ball", "judged.ball_near", COPY, "judged.copy_ball_near"),
     Rival("survived", "drift.survived", COPY, "drift.copy_survived"),
+    Rival("seconds without drift", "drift.horizon_s", COPY, "drift.copy_horizon_s", "s"),
+    Rival("seconds without drift, of ten minutes", "long_drift.horizon_s", COPY, "long_drift.copy_horizon_s", "s"),
     Rival("physics", "physics.score", COPY, "physics.copy_score"),
     Rival("memory of places", "memory.score", COPY, "memory.copy_score"),
 )  # fmt: skip
@@ -75,9 +78,9 @@ def _verdict(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 
 def warnings(card: dict[str, Any]) -> list[str]:
-    """Return what stands at the top of a card: leaks of its data, and trivial answers that its world does not beat."""
+    """Return what stands at the top of a card: what is wrong by name, and trivial answers that are not beaten."""
     lost = [pair for pair in card.get("baselines", []) if pair["verdict"] == "not beaten"]
-    return [f"train/test leak: {leak}" for leak in card.get("leaks", {}).get("found", [])] + [
+    return [f"{alarm.name}: {alarm.text}" for alarm in alarms(card)] + [
         f"{pair['what']}: {pair['value']:.2f} {pair['unit']}".rstrip()
         + f" does not beat {pair['baseline']} ({pair['baseline_value']:.2f})"
         for pair in lost

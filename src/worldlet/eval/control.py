@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from worldlet.eval import pictures
+from worldlet.eval.ahead import ahead
 from worldlet.eval.bench import Bench, figure
-from worldlet.eval.gold import CONTEXT
+from worldlet.eval.gold import CONTEXT, GoldPlay
 from worldlet.eval.intervals import mean_figure
 from worldlet.eval.odometer import Odometer
 from worldlet.eval.reading import GameReader
@@ -52,21 +54,12 @@ def measure(bench: Bench) -> dict[str, Any]:
     confusion: Counter[tuple[str, str]] = Counter()
     by_action: dict[str, list[bool]] = {name: [] for name in names}
     excluded = 0
-    for seed, entry in enumerate(bench.suite.control[: bench.size.control]):
-        play = bench.suite.replay(entry)
-        real = RealSession(bench.suite.env_id, entry.level_seed)
-        for action in entry.actions[: entry.start]:
-            real.step(action)
-        wanted, real_paths = outcomes(bench.eyes, real, play.frames_THWC[entry.start], len(names))
-        if len(set(wanted)) == 1:
+    entries = bench.suite.control[: bench.size.control]
+    for wanted, done, late in ahead(partial(_both, bench), enumerate(entries)):
+        if not done:
             excluded += 1
-            bench.tick(CONTEXT + HOLD * len(names))
             continue
-        dream = bench.dream(play, entry.start, seed)
-        bench.tick(CONTEXT)
-        done, paths = outcomes(bench.eyes, dream, play.frames_THWC[entry.start], len(names))
-        delays.append(_delays(paths, real_paths, idle))
-        bench.tick(HOLD * len(names))
+        delays.append(late)
         for units in (right, real_right, ignored, shuffled):
             units.append([])
         for a, name in enumerate(names):
@@ -89,9 +82,28 @@ def measure(bench: Bench) -> dict[str, Any]:
         "real_accuracy": mean_figure(real_right),
         "ignored_accuracy": mean_figure(ignored, action=names[idle]),
         "delay_frames": mean_figure(delays, of=sum(map(len, real_right))),
-        "excluded": figure(excluded, len(bench.suite.control[: bench.size.control])),
+        "excluded": figure(excluded, len(entries)),
         "confusion": sorted([wanted, done, count] for (wanted, done), count in confusion.items()),
     }  # fmt: skip
+
+
+def _both(bench: Bench, numbered: tuple[int, GoldPlay]) -> tuple[list[str], list[str], list[float]]:
+    """Return the outcomes of all actions at one start, real and dreamed, and the dream's delays.
+
+    Where all come to the same in the real game, nothing is dreamed.
+    """
+    seed, entry = numbered
+    play, names = bench.suite.replay(entry), bench.engine.manifest.action_names
+    real = RealSession(bench.suite.env_id, entry.level_seed)
+    for action in entry.actions[: entry.start]:
+        real.step(action)
+    wanted, real_paths = outcomes(bench.eyes, real, play.frames_THWC[entry.start], len(names))
+    bench.tick(CONTEXT + HOLD * len(names))
+    if len(set(wanted)) == 1:
+        return wanted, [], []
+    dream = bench.dream(play, entry.start, seed)
+    done, paths = outcomes(bench.eyes, dream, play.frames_THWC[entry.start], len(names))
+    return wanted, done, _delays(paths, real_paths, idle_action(names))
 
 
 def outcomes(eyes: GameReader, session: Playable, first_HWC: Any, actions: int) -> tuple[list[str], list[Path]]:

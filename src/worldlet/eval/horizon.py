@@ -23,7 +23,7 @@ SUSTAINED = 3
 SLACK = 0.5
 """A band reaches beyond the real game's least and most by this share of what lies between them."""
 FLOORS = {
-    "theme": 0.2, "hero": 0.2, "sharpness": 1.0, "hero_sharpness": 4.0, "moving": 0.0, "colours": 0.05,
+    "theme": 0.2, "hero": 0.2, "sharpness": 1.0, "hero_sharpness": 4.0, "moving": 0.02, "colours": 0.05,
     "token_entropy": 0.3, "ground": 8.0, "coin": 2.0, "spike": 2.0, "enemy": 1.0,
 }  # fmt: skip
 """What is looked at, and by how much a band reaches beyond the real game's least and most at least, in its own unit."""
@@ -81,10 +81,13 @@ def figures(
 
 
 def judge(run: Watched, others: Sequence[Watched]) -> Judged:
-    """Hold the windows of one run against those of other real plays in its theme; of all themes where it has none."""
+    """Hold the windows of one run against those of other real plays in its theme; of all themes where it has none.
+
+    A run too short for a departure to last is not judged.
+    """
     same = [window for play in others if play.theme == run.theme for window in play.windows]
     known = same or [window for play in others for window in play.windows]
-    if not known or not run.windows:
+    if not known or len(run.windows) < SUSTAINED:
         return Judged({}, {}, run.frames)
     palette_C = np.asarray(np.mean([window.colours_C for window in known], axis=0))
     reference = [measures(window, palette_C, max(window.themes, key=window.themes.__getitem__)) for window in known]

@@ -13,7 +13,7 @@ from worldlet.eval.bench import BATCH, Bench, figure
 from worldlet.eval.intervals import mean_figure, psnr_figure, rate_figure
 from worldlet.eval.real import Play
 from worldlet.eval.ssim import ssim
-from worldlet.eval.visual import ms_ssim, scales
+from worldlet.eval.visual import gain_sums, ms_ssim, scales
 from worldlet.metrics import PooledError
 
 SHOWN = 6
@@ -32,7 +32,8 @@ def measure(bench: Bench) -> dict[str, Any]:
     ``psnr_db`` and ``hero_psnr_db`` pool squared errors, over all pixels and over those of the real hero mask.
     ``false_change``: of the patches whose pixels are equal in both frames of a pair, the fraction whose token changed.
     ``precision_agreement``: of all tokens, the fraction equal in float32 torch, with the encoder in bfloat16, and in
-    the ONNX graph. ``copy_psnr_db``: the first frame of a pair in place of the second. Units of intervals: plays.
+    the ONNX graph. ``copy_psnr_db``: the first frame of a pair in place of the second. ``pixel_gain``: by what factor
+    pixels exceed the real ones (least squares). Units of intervals: plays.
     """
     whole: list[PooledError] = []
     hero: list[PooledError] = []
@@ -40,6 +41,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     still: list[tuple[int, int]] = []
     no_hero = patches = 0
     similarity: list[list[float]] = []
+    gains: list[tuple[float, float]] = []
     multiscale: list[list[float]] = []
     perceived: list[list[float]] = []
     agreement = _Agreement(bench.world)
@@ -57,6 +59,7 @@ def measure(bench: Bench) -> dict[str, Any]:
         for before_HWC, after_HWC in zip(frames_BHWC[::2], frames_BHWC[1::2], strict=True):
             copied[-1].add(before_HWC, after_HWC)
         similarity.append(ssim(seen_BHWC, frames_BHWC))
+        gains.append(gain_sums(seen_BHWC, frames_BHWC))
         for values, judge in ((multiscale, ms_ssim), (perceived, bench.networks.perceptual)):
             values.append(judge(seen_BHWC[::2], frames_BHWC[::2]))
         still_BN = _still_patches(frames_BHWC[::2], frames_BHWC[1::2], bench.engine.manifest.grid)
@@ -78,6 +81,7 @@ def measure(bench: Bench) -> dict[str, Any]:
         "hero_psnr_db": psnr_figure(hero, without_hero=no_hero),
         "false_change": rate_figure(still, patches=patches),
         "copy_psnr_db": psnr_figure(copied),
+        "pixel_gain": rate_figure(gains, sum(map(len, similarity))),
         "precision_agreement": agreement.figure(),
     }
 

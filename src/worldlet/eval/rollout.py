@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldlet.eval import pictures
+from worldlet.eval.ahead import ahead
 from worldlet.eval.bench import Bench, figure
 from worldlet.eval.gold import CONTEXT, GoldPlay
-from worldlet.eval.intervals import psnr_figure
+from worldlet.eval.intervals import psnr_figure, rate_figure
 from worldlet.eval.laws import LawBook
 from worldlet.eval.likeness import Likeness
 from worldlet.eval.real import Play, RealSession, idle_action
 from worldlet.eval.recorded import RecordedSuite
+from worldlet.eval.visual import edge_sums, gain_sums
 from worldlet.metrics import PooledError
 
 HORIZONS = (1, 5, 10, 30, 60)
@@ -51,6 +54,8 @@ def measure(bench: Bench) -> dict[str, Any]:
     ``known_psnr_db``: over the columns that had been seen at the start; ``new_psnr_db``: over all others.
     The same measures for who else could answer (`ANSWERS`) have that word before their names. ``ssim``, ``ms_ssim``,
     ``gmsd`` (or ``lpips``) likewise, ``temporal_gmsd`` and the distance of clips: see `eval.visual`.
+    Of the first dreamed frame, ``pixel_gain``: by what factor its pixels exceed the real ones (least squares), and
+    ``hero_sharpness``: how strong the edges in the hero's pixels are, against the real ones.
     Units of intervals: starts.
     """
     entries = _entries(bench)
@@ -60,17 +65,16 @@ def measure(bench: Bench) -> dict[str, Any]:
     scores = {name: {horizon: Scores() for horizon in horizons} for name in ANSWERS}
     likeness, laws = Likeness(bench.networks, horizons), LawBook(bench)
     films: list[list[NDArray[np.uint8]]] = []
-    for seed, entry in enumerate(entries):
-        real, start, length = bench.suite.replay(entry), entry.start, _length(entry)
-        asked = [horizon for horizon in horizons if horizon <= length]
-        dream = bench.dream(real, start, seed)
-        dreamed = [dream.step(action).frame for action in real.actions[start : start + length]]
-        bench.tick(CONTEXT + length)
-        answers = {"dream": {horizon: dreamed[horizon - 1] for horizon in asked}}
-        answers |= {"copy": dict.fromkeys(asked, real.frames_THWC[start])}
-        answers |= _real_answers(bench, entries, seed, asked)
-        answers |= {"forced": _forced(bench, real, start, seed, asked), "ceiling": _through(bench, real, start, asked)}
+    gains: list[tuple[float, float]] = []
+    edges: list[tuple[float, float]] = []
+    answered = ahead(partial(_answers, bench, entries, horizons), range(len(entries)))
+    for seed, (real, dreamed, answers) in enumerate(answered):
+        start, length = entries[seed].start, len(dreamed)
+        asked = list(answers["dream"])
         known_T = determined(real, start)
+        gains.append(gain_sums(dreamed[0], real.frames_THWC[start + 1]))
+        if known_T[1] and real.hero_mask_THW[start + 1].any():
+            edges.append(edge_sums(dreamed[0], real.frames_THWC[start + 1], real.hero_mask_THW[start + 1]))
         for name, frames in answers.items():
             for horizon, frame_HWC in frames.items():
                 scores[name][horizon].add(frame_HWC, real, start, horizon, bool(known_T[horizon]))
@@ -80,7 +84,8 @@ def measure(bench: Bench) -> dict[str, Any]:
             likeness.add("" if name == "dream" else f"{name}_", seen_BHWC, truth_BHWC, asked)
         run_THWC = real.frames_THWC[start : start + 1 + length]
         likeness.add_run(np.stack(dreamed), run_THWC[1:], run_THWC[0])
-        for who, seen in {"dream": dreamed, "real": run_THWC[1:], "copy": [run_THWC[0]] * length}.items():
+        sides: dict[str, Sequence[NDArray[np.uint8]]] = {"dream": dreamed, "real": list(run_THWC[1:])}
+        for who, seen in (sides | {"copy": [run_THWC[0]] * length}).items():
             laws.watch(who, [run_THWC[0], *seen], real.actions[start:])
         if seed < SHOWN:
             shown = [horizon for horizon in (1, 2, *HORIZONS[1:]) if horizon <= length]
@@ -96,10 +101,29 @@ def measure(bench: Bench) -> dict[str, Any]:
             figures[key] = {str(horizon): score.figure(measured) for horizon, score in by_horizon.items()}
     if "mean" in present:
         figures["margin_db"] = {str(horizon): _margin(figures, str(horizon)) for horizon in horizons}
+    figures["pixel_gain"] = rate_figure(gains, len(gains))
+    figures["hero_sharpness"] = rate_figure(edges, len(edges))
     figures |= likeness.figures(f"{len(entries)} gold rollouts of {bench.suite.env_id}")
     _draw(bench, figures, present, horizons)
     laws.keep("rollout")
     return figures
+
+
+def _answers(
+    bench: Bench, entries: Sequence[GoldPlay], horizons: Sequence[int], place: int
+) -> tuple[Play, list[NDArray[np.uint8]], dict[str, dict[int, NDArray[np.uint8]]]]:
+    """Return one real play, the frames dreamed from its start on, and all `ANSWERS` by horizon."""
+    entry = entries[place]
+    real, start, length = bench.suite.replay(entry), entry.start, _length(entry)
+    asked = [horizon for horizon in horizons if horizon <= length]
+    dream = bench.dream(real, start, place)
+    dreamed = [dream.step(action).frame for action in real.actions[start : start + length]]
+    bench.tick(CONTEXT + length)
+    answers = {"dream": {horizon: dreamed[horizon - 1] for horizon in asked}}
+    answers |= {"copy": dict.fromkeys(asked, real.frames_THWC[start])}
+    answers |= _real_answers(bench, entries, place, asked)
+    answers |= {"forced": _forced(bench, real, start, place, asked, dreamed[0])}
+    return real, dreamed, answers | {"ceiling": _through(bench, real, start, asked)}
 
 
 def _margin(figures: dict[str, Any], horizon: str) -> dict[str, Any]:
@@ -140,7 +164,7 @@ def _length(entry: GoldPlay) -> int:
 def _forced_steps(bench: Bench, place: int) -> int:
     """Return the steps that the teacher-forced answers to one start take: one context and one step a horizon."""
     horizons = RECORDED_HORIZONS if isinstance(bench.suite, RecordedSuite) else HORIZONS
-    return len(horizons) * (CONTEXT + 1) if place < bench.size.forced else 0
+    return (len(horizons) - 1) * (CONTEXT + 1) if place < bench.size.forced else 0
 
 
 def _real_answers(
@@ -168,12 +192,17 @@ def _played(session: RealSession, choose: Any, asked: Sequence[int]) -> dict[int
     return {horizon: frames[horizon - 1] for horizon in asked}
 
 
-def _forced(bench: Bench, real: Play, start: int, seed: int, asked: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
-    """Return the teacher-forced answers: at each horizon the dream has just seen the real frames before it."""
+def _forced(
+    bench: Bench, real: Play, start: int, seed: int, asked: Sequence[int], first_HWC: NDArray[np.uint8]
+) -> dict[int, NDArray[np.uint8]]:
+    """Return the teacher-forced answers: at each horizon the dream has just seen the real frames before it.
+
+    ``first_HWC`` is what it dreamed first on its own, of which that is true too.
+    """
     if seed >= bench.size.forced:
         return {}
-    frames = {}
-    for horizon in (horizon for horizon in asked if horizon <= HORIZONS[-1]):
+    frames = {1: first_HWC}
+    for horizon in (horizon for horizon in asked if 1 < horizon <= HORIZONS[-1]):
         last = start + horizon - 1
         frames[horizon] = bench.dream(real, last, seed).step(real.actions[last]).frame
     bench.tick(_forced_steps(bench, seed))

@@ -30,6 +30,7 @@ from worldlet.eval import (
     snapshot,
     speed,
 )
+from worldlet.eval.alarms import alarms
 from worldlet.eval.bench import FULL, QUICK, Bench, Dreamer, Size
 from worldlet.eval.card import FORMAT, PAGE_NAME, write_card
 from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
@@ -129,6 +130,8 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     if config.attach:
         for name in CARD_NAMES:
             write_atomic(engine.folder / name, (Path(config.out) / name).read_bytes())
+    for line in baselines.warnings(card):
+        print(f"! {line}")
     print(f"card: {Path(config.out) / PAGE_NAME}")
     return card
 
@@ -214,6 +217,7 @@ def measure_world(
         "run": {"command": command, "seconds": round(time.time() - began, 1), **surroundings()},
     }
     card["milestones"] = milestones.judge(card)
+    card["alarms"] = [alarm._asdict() for alarm in alarms(card)]
     write_card(card, out)
     for path in parts.glob("*.json"):
         path.unlink()

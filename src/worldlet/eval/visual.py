@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worldlet.eval.looks import laplacian
+
 CLIP_LENGTH = 16
 """Frames of one clip whose activations are compared."""
 MS_BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -194,6 +196,21 @@ def flicker(judge: Pairwise, seen_THWC: Frames, real_THWC: Frames) -> float:
     """
     seen, real = (np.array(judge(side[:-1], side[1:])) for side in (seen_THWC, real_THWC))
     return float(np.abs(seen - real).mean())
+
+
+def gain_sums(seen_HWC: Frames, real_HWC: Frames) -> tuple[float, float]:
+    """Return sums of ``seen * real`` and of ``real * real``; their ratio is the factor that fits seen to real best.
+
+    Pixels on a wrong scale (0 to 1 shown as 0 to 255, half as bright, too bright) move it away from 1.
+    """
+    seen, real = seen_HWC.astype(np.float64), real_HWC.astype(np.float64)
+    return float((seen * real).sum()), float((real * real).sum())
+
+
+def edge_sums(seen_HWC: Frames, real_HWC: Frames, mask_HW: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the sums of the luminance's Laplacian, in magnitude, over some pixels of both frames; blur lowers it."""
+    seen, real = (float(laplacian(frame_HWC)[mask_HW].sum()) for frame_HWC in (seen_HWC, real_HWC))
+    return seen, real
 
 
 def clips(frames_THWC: Frames) -> list[Frames]:

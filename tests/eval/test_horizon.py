@@ -1,0 +1,183 @@
+"""Windows of a play, bands of the real game, and the first departure that lasts, by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from worldlet.eval.ahead import WORKERS, ahead
+from worldlet.eval.horizon import SUSTAINED, Watched, band, figures, first_lasting, judge
+from worldlet.eval.looks import EVERY, LEVELS, WINDOW, Looks, Window, colours, laplacian, look, token_entropy
+
+
+def frame(level: int = 100) -> np.ndarray:
+    return np.full((128, 128, 3), level, np.uint8)
+
+
+def reading(theme: str = "snow", hero: Any = None, enemies: int = 0) -> Any:
+    kinds = np.zeros((16, 16), np.uint8)
+    kinds[-1, :5] = 1  # ground
+    kinds[3, 3] = 3  # a coin
+    return SimpleNamespace(theme=theme, hero=hero, kinds=kinds, enemies=((0, 0),) * enemies)
+
+
+def window(theme: str = "snow", red: int = 4, **values: float) -> Window:
+    colours_C = np.zeros(LEVELS**3)
+    colours_C[red * LEVELS**2] = 1.0
+    known = {"hero": 1.0, "sharpness": 20.0, "moving": 0.02, "token_entropy": 2.5, "ground": 40.0, "coin": 1.0}
+    return Window({theme: 1.0}, {**known, "spike": 1.0, "enemy": 0.5, "hero_sharpness": 90.0, **values}, colours_C)
+
+
+def play(*windows: Window, theme: str = "snow") -> Watched:
+    return Watched(theme, windows, WINDOW * len(windows))
+
+
+REAL = play(*(window(sharpness=20.0 + n % 3, coin=float(n % 2)) for n in range(6)))
+
+
+def test_a_look_says_what_a_frame_shows() -> None:
+    before, after = frame(), frame()
+    after[10, 20] = 255
+    hero = SimpleNamespace(x=16, y=4, pose="run")
+    values = look(before, after, reading(hero=hero, enemies=2))
+    assert values["moving"] == pytest.approx(1 / 128**2)
+    assert (values["hero"], values["ground"], values["coin"], values["spike"], values["enemy"]) == (1, 5, 1, 0, 2)
+    step = 255 - 100
+    assert values["sharpness"] == pytest.approx((4 + 4) * step / 128**2)
+    assert values["hero_sharpness"] == pytest.approx((4 + 4) * step / (16 * 12))
+    lost = look(before, after, reading())
+    assert lost["hero"] == 0 and "hero_sharpness" not in lost
+    assert "hero_sharpness" not in look(before, after, reading(hero=SimpleNamespace(x=120, y=4, pose="run")))
+    assert "hero_sharpness" not in look(before, after, reading(hero=SimpleNamespace(x=16, y=4, pose="dead")))
+
+
+def test_edges_colours_and_entropy_by_hand() -> None:
+    assert laplacian(frame()).max() == pytest.approx(0, abs=1e-9)
+    shares = colours(np.stack([frame(0)[0], frame(255)[0]]))
+    assert shares[0] == shares[-1] == 0.5 and shares.sum() == 1
+    assert colours(np.full((2, 2, 3), (32, 64, 96), np.uint8))[1 * 64 + 2 * 8 + 3] == 1
+    assert token_entropy(np.array([7, 7, 7])) == 0
+    assert token_entropy(np.array([1, 2, 3, 3])) == pytest.approx(1.5)
+
+
+def test_windows_hold_the_looks_of_two_seconds() -> None:
+    looks = Looks(lambda frames: np.arange(4)[None] % 2)
+    looked = 0
+    for t in range(1, 2 * WINDOW):
+        looks.follow(t, frame(), frame(t), reading("lava" if t == WINDOW else "snow", enemies=t > WINDOW // 2))
+        looked += t % EVERY == 0
+    (only,) = looks.windows
+    each = WINDOW // EVERY
+    assert looked == 2 * each - 1
+    assert only.themes == {"lava": pytest.approx(1 / each), "snow": pytest.approx(1 - 1 / each)}
+    assert only.values["token_entropy"] == 1.0
+    assert only.values["enemy"] == pytest.approx(sum(t > WINDOW // 2 for t in range(EVERY, WINDOW + 1, EVERY)) / each)
+    assert only.colours_C.sum() == pytest.approx(1)
+    again = Window.from_json(only.to_json())
+    assert again.themes == only.themes and again.values == only.values
+    assert np.array_equal(again.colours_C, only.colours_C)
+
+
+def test_bands_reach_a_little_beyond_what_the_real_game_shows() -> None:
+    assert band([10.0, 30.0], "sharpness") == (0.0, 40.0)
+    assert band([10.0, 10.0], "sharpness") == (9.0, 11.0)
+    assert band([0.02, 0.04], "moving") == (0.01, pytest.approx(0.06))
+    assert band([], "coin") == (-np.inf, np.inf)
+
+
+def test_only_what_lasts_is_a_departure() -> None:
+    short = [False, *[True] * (SUSTAINED - 1), False]
+    assert first_lasting(short) is None
+    assert first_lasting([*short, *[True] * SUSTAINED, False]) == len(short)
+    assert first_lasting([True] * SUSTAINED) == 0
+    assert first_lasting([]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "gone"),
+    [
+        ("theme", {"theme": "lava"}),
+        ("colours", {"red": 1}),
+        ("hero", {"hero": 0.4}),
+        ("sharpness", {"sharpness": 12.0}),
+        ("hero_sharpness", {"hero_sharpness": 45.0}),
+        ("moving", {"moving": 0.0}),
+        ("token_entropy", {"token_entropy": 1.0}),
+        ("ground", {"ground": 200.0}),
+        ("coin", {"coin": 9.0}),
+        ("spike", {"spike": 9.0}),
+        ("enemy", {"enemy": 4.0}),
+    ],
+)
+def test_each_measure_departs_alone_and_at_its_time(name: str, gone: dict[str, Any]) -> None:
+    run = play(window(), window(), *[window(**gone)] * SUSTAINED)
+    judged = judge(run, [REAL])
+    assert judged.departed == {name: 2 * WINDOW}
+    assert judged.horizon == 2 * WINDOW
+    assert judged.scores[name][0] <= 1 < judged.scores[name][2]  # type: ignore[operator]
+
+
+def test_a_run_is_held_against_its_own_theme_where_there_is_one() -> None:
+    dark = play(*[window("cave", red=0, sharpness=5.0)] * 4, theme="cave")
+    assert judge(dark, [REAL, dark]).departed == {}
+    assert set(judge(dark, [REAL]).departed) == {"colours", "sharpness"}
+    assert judge(play(window(), window()), [REAL]).scores == {}, "too short for a departure to last"
+    assert judge(dark, []).scores == {}
+
+
+def test_horizons_of_dream_real_game_and_still_picture(tmp_path: Any) -> None:
+    bench: Any = SimpleNamespace(
+        engine=SimpleNamespace(manifest=SimpleNamespace(fps=30)), pictures=tmp_path, tick=lambda n: None
+    )
+    good, bad = play(*[window()] * 5), play(window(), *[window(hero=0.0)] * 4)
+    still = play(*[window(moving=0.0)] * 5)
+    found = figures(bench, [good, bad], [good, good], [still, still], [REAL])
+    ours, real, copy = (found[f"{prefix}horizon_s"] for prefix in ("", "real_", "copy_"))
+    assert ours["runs"] == [10.0, 2.0] and ours["value"] == 6.0 and ours["lasted"] == 1
+    assert ours["interval"][0] < 6 < ours["interval"][1]
+    assert ours["departed"] == {"hero": {"value": 0.5, "n": 2, "first_s": 2.0}}
+    assert (real["value"], real["lasted"], real["departed"]) == (10.0, 2, {})
+    assert copy["value"] == 0.0 and copy["departed"]["moving"]["value"] == 1.0
+    assert (tmp_path / "drift_over_time.png").stat().st_size > 500
+    assert (tmp_path / "drift_real_over_time.png").stat().st_size > 500
+
+
+def test_a_real_run_is_not_held_against_itself(tmp_path: Any) -> None:
+    """The only play that ever was so sharp cannot vouch for itself, nor for its dream."""
+    bench: Any = SimpleNamespace(
+        engine=SimpleNamespace(manifest=SimpleNamespace(fps=30)), pictures=tmp_path, tick=lambda n: None
+    )
+    odd, usual = play(*[window(sharpness=40.0)] * 4), play(*[window()] * 4)
+    found = figures(bench, [odd, odd], [odd, usual], [usual, usual], [REAL])
+    assert found["real_horizon_s"]["runs"] == [0.0, 8.0]
+    assert found["horizon_s"]["runs"] == [0.0, 8.0], "the other real run vouches for the second dream"
+
+
+def test_results_come_in_order_and_only_a_few_ahead() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        return 10 * item
+
+    seen = []
+    for result in ahead(work, range(20)):
+        seen.append(result)
+        assert max(begun) <= len(seen) + WORKERS
+    assert seen == [10 * item for item in range(20)]
+
+
+def test_what_fails_ahead_is_raised_at_its_turn() -> None:
+    def work(item: int) -> int:
+        if item == 1:
+            raise ValueError("one is wrong")
+        return item
+
+    seen = []
+    with pytest.raises(ValueError, match="one is wrong"):
+        for result in ahead(work, range(5)):
+            seen.append(result)
+    assert seen == [0]
