@@ -215,3 +215,19 @@ def test_a_human_is_not_recorded_without_a_page(tmp_path):
 def test_a_game_without_keys_is_played_by_numbers():
     keys = number_keys(tuple("abcdefghijkl"))
     assert keys["a"] == [["Digit1"]] and keys["j"] == [["Digit0"]] and "k" not in keys
+
+
+def test_a_game_that_fails_to_open_leaves_the_folder_free(tmp_path, monkeypatch):
+    """Warnings are errors here: a lock's file left open would be one as well."""
+    from worldlet.data import human
+
+    def fails(env_id, options):
+        raise ValueError("no such screen")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(human, "open_game", fails)
+        with pytest.raises(ValueError, match="no such screen") as raised:
+            LiveRecording(config(tmp_path / "data"))
+    opened = LiveRecording(config(tmp_path / "data"))  # while the error, and what it holds on to, is still there
+    opened.close()
+    assert raised.value

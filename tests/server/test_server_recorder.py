@@ -7,13 +7,13 @@ import threading
 import time
 from concurrent.futures import CancelledError
 
+import gymnasium
 import numpy as np
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
 from tests.data.fake_games import FakeGame
-from worldlet.data.human import LiveRecording
 from worldlet.data.record import RecordConfig
 from worldlet.data.shards import read_episodes, read_manifest
 from worldlet.server.launch import listen
@@ -75,9 +75,8 @@ def config(folder, **changes):
 @contextlib.contextmanager
 def recorder(folder, **changes):
     """A recorder over the fake game, and what was called when its player had done."""
-    recording = LiveRecording(config(folder, **changes))
     ended = []
-    app = create_recorder(recording, lambda: ended.append(True))
+    app = create_recorder(config(folder, **changes), lambda: ended.append(True))
     with TestClient(app) as client:
         yield client, ended
     app.state.desk.close()
@@ -189,12 +188,48 @@ def test_the_page_and_its_files_are_served(tmp_path):
         assert client.get("/static/none.js").status_code == 404
 
 
+class OneThreadGame(FakeGame):
+    """Like a game with an OpenGL context: only the thread that made it may call it."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.thread = threading.get_ident()
+
+    def reset(self, **options):
+        assert threading.get_ident() == self.thread, "reset from another thread"
+        return super().reset(**options)
+
+    def step(self, action):
+        assert threading.get_ident() == self.thread, "stepped from another thread"
+        return super().step(action)
+
+    def close(self):
+        assert threading.get_ident() == self.thread, "closed from another thread"
+        super().close()
+
+
+gymnasium.register("OneThread-v0", entry_point=OneThreadGame)
+
+
+def test_the_game_is_opened_played_and_closed_in_one_thread(tmp_path):
+    with recorder(tmp_path / "data", env="OneThread-v0") as (client, _), connected(client) as page:
+        page.ask("pause", paused=False)
+        heard = [page.receive() for _ in range(3)]
+        assert not [message for message in heard if not isinstance(message, tuple) and message["type"] == "error"]
+        assert page.ask("discard")["type"] == "status"
+
+
+def test_a_game_that_cannot_be_opened_is_said_and_leaves_the_folder_free(tmp_path):
+    with pytest.raises(ValueError, match="cannot be made"):
+        create_recorder(config(tmp_path / "data", env="Nowhere-v0"))
+    create_recorder(config(tmp_path / "data")).state.desk.close()
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="the browser test needs Chromium: apt-get install chromium")
 def test_a_person_records_in_a_real_browser(tmp_path):
     sync_api = pytest.importorskip("playwright.sync_api", reason="the browser test needs playwright")
-    recording = LiveRecording(config(tmp_path / "data"))
     ended = threading.Event()
-    app = create_recorder(recording, ended.set)
+    app = create_recorder(config(tmp_path / "data"), ended.set)
     with listen("127.0.0.1", 0) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -7,10 +7,11 @@ it was played: a kill loses no more than the piece under way.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,14 +48,19 @@ class LiveRecording:
         self._config = config
         self.env_id, self.folder = config.env, Path(config.out)
         self._manifest = begin(config, self.folder)
-        self._held = ExitStack()
-        self._held.enter_context(locked(self.folder))
+        with ExitStack() as held:
+            held.enter_context(locked(self.folder))
+            self._open(held.enter_context(closing(open_game(config.env, config.options))))
+            self._held = held.pop_all()  # all went well: the folder and the game are ours until `close`
+
+    def _open(self, env: gymnasium.Env[Any, Any]) -> None:
+        """Begin the first level, with what the folder holds in mind."""
         self._numbers = {split: _next_number(self._manifest, split) for split in SPLITS}
         self._frames_of = {split: entry["frames"] for split, entry in self._manifest["splits"].items()}
         self._prints_of: dict[str, set[int]] = {}
         if self._manifest["recording"].get("held_out") == "frames":
             self._prints_of = {split: _fingerprints_of(self.folder, self._manifest, split) for split in SPLITS}
-        self._env = open_game(config.env, config.options)
+        self._env = env
         self.game = describe_game(self._env)
         bindings = self.game.key_bindings
         self.key_bindings = bindings if any(bindings.values()) else number_keys(self.game.action_names)
@@ -153,7 +159,6 @@ class LiveRecording:
             self.save()
         finally:
             self._writer.shutdown()
-            self._env.close()
             self._held.close()
         self._check_writing()
         if self._manifest["shards"]:

@@ -43,13 +43,12 @@ def record_human(config: RecordConfig, open_browser: bool = True, limits: Server
     """
     limits = limits or ServerLimits()
     with listen("127.0.0.1", config.port) as listener:
-        recording = LiveRecording(config)
+        servers: list[uvicorn.Server] = []
+        app = create_recorder(config, lambda: setattr(servers[0], "should_exit", True), limits)
         url = page_address("127.0.0.1", listener.getsockname()[1])
         print(f"Play {config.env} at {url}; it is recorded into {config.out} (Ctrl-C stops and saves)", flush=True)
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-        servers: list[uvicorn.Server] = []
-        app = create_recorder(recording, lambda: setattr(servers[0], "should_exit", True), limits)
         settings = uvicorn.Config(
             app, log_level="warning", ws_max_size=limits.socket_bytes, timeout_graceful_shutdown=3
         )
@@ -60,14 +59,17 @@ def record_human(config: RecordConfig, open_browser: bool = True, limits: Server
 
 
 def create_recorder(
-    recording: LiveRecording,
+    config: RecordConfig,
     on_finish: Callable[[], None] = lambda: None,
     limits: ServerLimits | None = None,
     clock: Clock | None = None,
 ) -> FastAPI:
-    """Return the server of one recording; ``on_finish`` is called when the player has ended it in the page."""
+    """Return the server of one recording; ``on_finish`` is called when the player has ended it in the page.
+
+    Raises ValueError where the game or the folder cannot be used.
+    """
     app = FastAPI(title="Worldlet recorder", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = desk = Desk(recording, on_finish, limits or ServerLimits(), clock or RealClock())
+    app.state.desk = desk = Desk(config, on_finish, limits or ServerLimits(), clock or RealClock())
     app.include_router(_index())
     app.include_router(page_routes())
 
@@ -99,13 +101,16 @@ def _index() -> APIRouter:
 class Desk:
     """The one place where the game is played: the newest page has it, and it stands still while there is none."""
 
-    def __init__(
-        self, recording: LiveRecording, on_finish: Callable[[], None], limits: ServerLimits, clock: Clock
-    ) -> None:
-        self._recording, self._on_finish = recording, on_finish
+    def __init__(self, config: RecordConfig, on_finish: Callable[[], None], limits: ServerLimits, clock: Clock) -> None:
+        self._on_finish = on_finish
         self.limits, self.clock = limits, clock
-        # Some games can only be called from the thread that called them first.
+        # Some games can only be called from the thread that opened them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="game")
+        try:
+            self._recording = self._thread.submit(LiveRecording, config).result()
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
         self._seat: Seat | None = None
         self._summary: RecordSummary | None = None
         self.finished = False
