@@ -21,7 +21,7 @@ from worldlet.games.platformer.rules import ACTION_NAMES
 from worldlet.manifest import ParameterCounts, StateSpec, WorldManifest
 from worldlet.records import StepResult
 
-TINY = Size("tiny", 2, 20, 2, 2, 1, 90, 5, 0, forced=1)
+TINY = Size("tiny", 2, 20, 2, 2, 1, 90, 5, 0, forced=1, memory=1, memory_frames=16)
 MANIFEST = WorldManifest(
     "real", "The real game", "worldlet/Platformer-v0", (128, 128), (16, 16), 30, ACTION_NAMES,
     KEY_BINDINGS, 512, 1, (StateSpec("s", (1,), "float16"),), ParameterCounts(1, 1), {}, "MIT",

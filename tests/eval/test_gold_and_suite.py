@@ -91,7 +91,7 @@ def test_a_game_of_others_is_measured_where_nothing_must_be_read(gold: Gold, tmp
         manifest = replace(MANIFEST, env_id="elsewhere/Pong-v0")
 
     card = suite.measure_world(Elsewhere(gold), None, None, TINY, tmp_path, None, "x")
-    assert set(card["not_judged"]) == {"reconstruction", "rollout", "control", "drift", "game"}
+    assert set(card["not_judged"]) == {"reconstruction", "rollout", "control", "drift", "game", "physics", "memory"}
     assert card["speed"]["fps"]["n"] == TINY.speed_frames
     assert card["snapshot"]["bytes"]["value"] == 1000
     page = (tmp_path / "card.md").read_text()

@@ -270,3 +270,13 @@ def test_a_leap_that_does_not_leave_the_ground_is_refused() -> None:
     for _ in range(4):
         flights.follow(hero(88, "idle"), True, False)
     assert flights.refused == 1 and flights.curves == []
+
+
+def test_who_hangs_in_the_air_is_counted_once_and_who_turns_there_is_not() -> None:
+    flights = Flights(fastest=6)
+    for y in (50, 48, 48, 48, 48, 50, 52):
+        flights.follow(hero(y, "fall"), False, False)
+    assert flights.hung == 0
+    for _ in range(20):
+        flights.follow(hero(52, "jump"), False, False)
+    assert flights.hung == 1

@@ -38,6 +38,10 @@ def test_every_figure_is_perfect(first: tuple[Path, dict[str, Any]]) -> None:
     assert card["control"]["accuracy"]["value"] == 1.0
     assert card["control"]["shuffled_accuracy"]["value"] < 0.5
     assert card["drift"]["survived"]["value"] == 1.0
+    for name in ("score", "gravity", "contact", "conservation", "hero", "coins", "enemies", "detector"):
+        assert card["physics"][name]["value"] in (1.0, None), name  # there may be nothing of a kind to see
+    assert card["physics"]["score"]["n"] > 200 and card["physics"]["detector"]["n"] > 10
+    assert card["memory"]["same"]["16"]["value"] == card["memory"]["real_score"]["value"] == 1.0
     assert card["drift"]["survived"]["pixels"][0][0] > 100
 
 

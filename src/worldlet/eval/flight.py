@@ -14,28 +14,33 @@ KICK = 8
 """A speed (pixels a frame) that falls by so much at once is a bounce, with which another flight begins."""
 TAKEOFF = 3
 """Frames within which a leap that was asked for must leave the ground."""
+HANG = 6
+"""Frames in the air at one height that no flight has: in the real game there are at most four, off an edge."""
 
 
 class Flights:
     """Collects the flights of one run: the heights (y, screen pixels) from the last frame on the ground on.
 
     A flight ends where the hero lands, dies, is lost, meets something with his head, or falls as fast as he ever does.
-    ``refused``: leaps that were asked for on the ground and left it at none of the next frames.
+    ``refused``: leaps that were asked for on the ground and left it at none of the next frames; ``hung``: how often he
+    hung in the air.
     """
 
     def __init__(self, fastest: int) -> None:
         self.curves: list[list[int]] = []
-        self.refused = 0
+        self.refused = self.hung = 0
         self._fastest = fastest
         self._curve: list[int] = []
         self._ground_y: int | None = None
         self._asked = 0
+        self._still: list[int] = []
 
     def follow(self, hero: Any, leap: bool, bumped: bool) -> None:
         """Take the next frame: its hero or None, whether the action before it asked for a leap, whether his head met
         something."""
         flies = hero is not None and hero.pose in IN_AIR
         self._count_refusals(hero, leap, flies)
+        self._count_hangs(hero.y if flies else None)
         if not flies or bumped:
             self._end()
         elif self._curve:
@@ -56,6 +61,11 @@ class Flights:
             self.refused += self._asked == 0
         elif leap and self._ground_y is not None:
             self._asked = TAKEOFF - 1
+
+    def _count_hangs(self, y: int | None) -> None:
+        """Count where he begins to hang: a height in the air that lasts."""
+        self._still = [] if y is None else [*(height for height in self._still if height == y), y]
+        self.hung += len(self._still) == HANG
 
     def _go_on(self, y: int) -> None:
         speed, last = y - self._curve[-1], self._curve[-1] - self._curve[-2]

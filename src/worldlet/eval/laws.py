@@ -27,7 +27,8 @@ ON_FOOT = ("idle", "run", "crouch", "swing")
 class Tally:
     """What was counted along one run; pairs are (as it should be, all).
 
-    ``curves``: heights of each flight; ``refused``: leaps asked for that left the ground at none of the next frames.
+    ``curves``: heights of each flight; ``refused``: leaps asked for that left the ground at none of the next frames;
+    ``hung``: how often the hero hung in the air.
     """
 
     walls: tuple[int, int] = (0, 0)
@@ -37,6 +38,7 @@ class Tally:
     enemies: tuple[int, int] = (0, 0)
     curves: list[list[int]] = field(default_factory=list)
     refused: int = 0
+    hung: int = 0
     doubled: int = 0
 
 
@@ -80,7 +82,7 @@ class Laws:
         things = {name: (seen.seen - seen.wrong, seen.seen) for name, seen in self._things()}
         counted = {name: (right, of) for name, (right, of) in self._counts.items()}
         return Tally(**counted, **things, curves=self._flights.curves, refused=self._flights.refused,
-                     doubled=self._doubled)  # fmt: skip
+                     hung=self._flights.hung, doubled=self._doubled)  # fmt: skip
 
     def _things(self) -> tuple[tuple[str, Coins | Enemies], ...]:
         return ("coins", self._coins), ("enemies", self._enemies)

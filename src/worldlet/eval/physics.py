@@ -32,9 +32,10 @@ def measure(bench: Bench) -> dict[str, Any]:
     """Score each law from 0 to 1, for the dream, for the real game (``real_``) and for a picture that stands still
     (``copy_``), all read from pixels by the same code; ``score`` is the mean of the laws. Units of intervals: runs.
 
-    ``gravity``: how near the acceleration of each flight is to the real game's; a leap that was asked for and not done
-    counts as 0. ``walls``, ``contact``: see `Laws`. ``conservation``: the worst of ``hero`` (frames with exactly one),
-    ``coins`` and ``enemies`` (those that neither came from nothing nor went by themselves).
+    ``gravity``: how near the acceleration of each flight is to the real game's; a leap that was asked for and not done,
+    and a hero who hangs in the air, count as 0. ``walls``, ``contact``: see `Laws`. ``conservation``: the worst of
+    ``hero`` (frames with exactly one), ``coins`` and ``enemies`` (those that neither came from nothing nor went by
+    themselves).
     ``detector``: how well the reader finds these in real frames.
     """
     tallies = _tallies(bench)
@@ -60,7 +61,7 @@ class Counts:
         scores = [score for curve in tally.curves if (score := law.score(curve)) is not None]
         pairs = {name: getattr(tally, name) for name in ("walls", "contact", *CONSERVED)}
         self.sums = {name: (float(right), float(of)) for name, (right, of) in pairs.items()}
-        self.sums["gravity"] = (sum(scores), float(len(scores) + tally.refused))
+        self.sums["gravity"] = (sum(scores), float(len(scores) + tally.refused + tally.hung))
 
 
 def _tallies(bench: Bench) -> dict[str, list[Tally]]:
@@ -72,11 +73,13 @@ def _tallies(bench: Bench) -> dict[str, list[Tally]]:
 
 
 def _flights(tallies: Sequence[Tally]) -> dict[str, Any]:
-    """Return what stands beside gravity: the mean acceleration, how many flights, and how many leaps were refused."""
+    """Return what stands beside gravity: the mean acceleration, how many flights, and what he did instead."""
     curves = [curve for tally in tallies for curve in tally.curves]
     mean = float(np.mean([acceleration(curve) for curve in curves])) if curves else None
     refused = sum(tally.refused for tally in tallies)
-    return {"acceleration": mean, "flights": len(curves), "refused": refused, "unit": "pixels per frame squared"}
+    hung = sum(tally.hung for tally in tallies)
+    unit = "pixels per frame squared"
+    return {"acceleration": mean, "flights": len(curves), "refused": refused, "hung": hung, "unit": unit}
 
 
 def _combined(runs: Sequence[Counts], names: Sequence[str], of: Callable[[Sums], Sums]) -> dict[str, Any]:
