@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldlet.eval import pictures
+from worldlet.eval.ahead import ahead
 from worldlet.eval.bench import BATCH, Bench, figure
+from worldlet.eval.gold import GoldPlay
 from worldlet.eval.intervals import mean_figure, psnr_figure, rate_figure
 from worldlet.eval.real import Play
 from worldlet.eval.ssim import ssim
@@ -46,10 +49,8 @@ def measure(bench: Bench) -> dict[str, Any]:
     perceived: list[list[float]] = []
     agreement = _Agreement(bench.world)
     shown: list[list[NDArray[np.uint8]]] = []
-    for entry in bench.suite.plays[: bench.size.plays]:
-        frames_BHWC, masks_BHW = _pairs(bench.suite.replay(entry), bench.size.stride)
-        tokens_BN = bench.encode(frames_BHWC)
-        seen_BHWC = bench.decode(tokens_BN)
+    entries = bench.suite.plays[: bench.size.plays]
+    for frames_BHWC, masks_BHW, tokens_BN, seen_BHWC in ahead(partial(_through, bench), entries):
         for units in (whole, hero, copied):
             units.append(PooledError())
         for seen_HWC, real_HWC, mask_HW in zip(seen_BHWC, frames_BHWC, masks_BHW, strict=True):
@@ -86,6 +87,13 @@ def measure(bench: Bench) -> dict[str, Any]:
     }
 
 
+def _through(bench: Bench, entry: GoldPlay) -> tuple[Any, Any, Any, Any]:
+    """Return the pairs of one play, frames (B, H, W, 3) and hero masks (B, H, W), their tokens and what these show."""
+    frames_BHWC, masks_BHW = _pairs(bench.suite.replay(entry), bench.size.stride)
+    tokens_BN = bench.encode(frames_BHWC)
+    return frames_BHWC, masks_BHW, tokens_BN, bench.decode(tokens_BN)
+
+
 def _pairs(play: Play, stride: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return frames t, t+1, t+stride, t+stride+1, ... of a play and their hero masks."""
     firsts = np.arange(0, len(play.actions), stride)
@@ -117,13 +125,14 @@ class _Agreement:
 
     `Tokenizer.encode` keeps to float32 whatever its caller does, which would hide codes that lie too close together.
     So the encoder itself is run under bfloat16 here, its latents are rounded to it, and only the search for the
-    nearest code stays in float32; what a caller under autocast gets is counted beside it.
+    nearest code stays in float32; what a caller under autocast gets is counted beside it, on a few frames of each play.
     """
 
     def __init__(self, world: Path | None) -> None:
         self._tokenizer = None if world is None else _torch_tokenizer(world)
         self._equal: dict[str, list[int]] = {name: [] for name in ("all", "bf16", "onnx", "called_under_bf16")}
         self._tokens: list[int] = []
+        self._called = 0
 
     def add(self, frames_BHWC: NDArray[np.uint8], onnx_BN: NDArray[np.int64]) -> None:
         if self._tokenizer is None:
@@ -137,20 +146,23 @@ class _Agreement:
             with torch.inference_mode():
                 exact_BN = self._tokenizer.encode(batch_BCHW).flatten(1)
                 with torch.autocast("cpu", torch.bfloat16):
-                    called_BN = self._tokenizer.encode(batch_BCHW).flatten(1)
+                    if not first:
+                        called_BN = self._tokenizer.encode(batch_BCHW).flatten(1)
+                        self._called += called_BN.numel()
+                        self._equal["called_under_bf16"][-1] += int((exact_BN == called_BN).sum())
                     latents_BNC = self._tokenizer.latents(batch_BCHW)
                 rough_BN = self._tokenizer.quantizer.assign(latents_BNC.bfloat16().float())
             exported_BN = torch.from_numpy(onnx_BN[first : first + BATCH])
             rough, exported = exact_BN == rough_BN, exact_BN == exported_BN
-            matches = {"all": rough & exported, "bf16": rough, "onnx": exported}
-            for name, equal_BN in {**matches, "called_under_bf16": exact_BN == called_BN}.items():
+            for name, equal_BN in {"all": rough & exported, "bf16": rough, "onnx": exported}.items():
                 self._equal[name][-1] += int(equal_BN.sum())
             self._tokens[-1] += exact_BN.numel()
 
     def figure(self) -> dict[str, Any]:
         if not self._tokens:
             return figure(None, 0, why="there is no world folder whose weights could be opened in torch")
-        shares = {name: sum(counts) / sum(self._tokens) for name, counts in self._equal.items() if name != "all"}
+        of = {"bf16": sum(self._tokens), "onnx": sum(self._tokens), "called_under_bf16": self._called}
+        shares = {name: sum(self._equal[name]) / tokens for name, tokens in of.items()}
         return rate_figure(list(zip(self._equal["all"], self._tokens, strict=True)), sum(self._tokens), **shares)
 
 
