@@ -1,5 +1,6 @@
 """Every odd environment becomes a game: RGB frames of one size, actions 0 to n-1, names, keys, levels by seed."""
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -152,6 +153,80 @@ def test_grey_transparent_and_channels_first_pictures_become_rgb():
     np.testing.assert_array_equal(rgb(colours), colours[..., :3])
     np.testing.assert_array_equal(rgb(colours[..., :3].transpose(2, 0, 1)), colours[..., :3])
     np.testing.assert_array_equal(rgb(colours[..., :3] / np.float32(255)), colours[..., :3])
+    np.testing.assert_array_equal(rgb(colours[..., :3].astype(np.float32)), colours[..., :3])
+    np.testing.assert_array_equal(rgb(colours[..., :3].astype(np.int64)), colours[..., :3])
+
+
+@pytest.mark.parametrize(
+    ("values", "white", "message"),
+    [
+        ([0.0, 1.5], None, r"floats up to 1\.5"),
+        ([0.0, 256.5], None, "256.5"),
+        ([-0.5, 0.5], None, "float64 from -0.5 to 0.5 where 0 is black and 1 white"),
+        ([0.0, 200.0], 1.0, "from 0 to 200 where 0 is black and 1 white"),
+        ([0.0, np.nan], None, "nan"),
+        ([0, 300], None, "int64 from 0 to 300"),
+        ([-1, 5], None, "int64 from -1 to 5"),
+    ],
+)
+def test_pixels_of_another_range_are_refused(values, white, message):
+    with pytest.raises(ValueError, match=message):
+        rgb(np.resize(values, (16, 16, 3)), white)
+
+
+def test_dark_frames_of_a_known_white_stay_dark():
+    assert rgb(np.full((16, 16, 3), 0.9), 255.0).max() == 1
+    assert rgb(np.full((16, 16, 3), 0.5)).max() == 128 and rgb(np.zeros((16, 16, 3))).max() == 0
+
+
+class FloatGame(gymnasium.Env):
+    """Shows floats whose brightest pixel is what its list says, in turn."""
+
+    metadata = {"render_modes": ["rgb_array"]}
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, brightest, high=0, render_mode=None):
+        shape = (32, 32, 3) if high else (4,)
+        self.observation_space = gymnasium.spaces.Box(0, high or 9, shape, np.float32)
+        self._brightest, self._high = brightest, high
+
+    def reset(self, *, seed=None, options=None):
+        self._left = list(self._brightest)
+        return self.step(0)[0], {}
+
+    def step(self, action):
+        self._frame = np.full((32, 32, 3), self._left.pop(0) if self._left else 0, np.float32)
+        return (self._frame if self._high else np.zeros(4, np.float32)), 0.0, False, False, {}
+
+    def render(self):
+        return self._frame
+
+
+gymnasium.register("Float-v0", entry_point=FloatGame)
+
+
+@pytest.mark.parametrize(
+    ("brightest", "high", "shown"),
+    [
+        ([0.5, 0.5, 1.0], 1, [128, 128, 255]),
+        ([0.9, 3.0, 200.0], 255, [1, 3, 200]),
+        ([0.0, 0.0, 255.0, 0.6], 0, [0, 0, 255, 1]),
+        ([0.0, 0.5, 1.0], 0, [0, 128, 255]),
+    ],
+)
+def test_a_game_of_floats_is_shown_in_its_own_range(brightest, high, shown):
+    env = make("Float-v0", brightest=brightest, high=high)
+    frames = [env.reset(seed=0)[0]] + [env.step(0)[0] for _ in brightest[1:]]
+    assert [int(frame.max()) for frame in frames] == shown
+    env.close()
+
+
+def test_a_game_whose_floats_change_their_range_is_refused():
+    env = make("Float-v0", brightest=[0.5, 200.0])
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="to 200 where 0 is black and 1 white"):
+        env.step(0)
+    env.close()
 
 
 @pytest.mark.parametrize(

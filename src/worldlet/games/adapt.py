@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 
 from worldlet.games.actions import Actions, key_bindings
 from worldlet.games.calls import Caller
-from worldlet.games.picture import Resizer, choose_size, image_key, rgb
+from worldlet.games.picture import Resizer, choose_size, image_key, rgb, white_of, white_of_space
 
 _MASKS = ("hero_mask", "moving_mask")
 
@@ -45,10 +45,13 @@ class AdaptedGame(gymnasium.Env[np.ndarray, np.int64]):
             raise ValueError(f"frame_skip is {frame_skip}: it must be at least 1")
         self._opener, self._name, self._skip, self._flicker, self._fresh = opener, name, frame_skip, flicker, fresh
         self._drawn, self._used = False, False
+        self._white: float | None = None
         self._open(self._drawn)
         self._key = image_key(getattr(self._env, "observation_space", None))
         if self._key is None:
             self._reopen_drawn()
+        else:
+            self._white = white_of_space(self._env.observation_space, self._key)
         try:
             self._actions = Actions(self._env, action_names)
             native = self._native_size()
@@ -120,9 +123,10 @@ class AdaptedGame(gymnasium.Env[np.ndarray, np.int64]):
         return height, width
 
     def _picture(self, observation: Any) -> np.ndarray:
-        if self._drawn:
-            return rgb(self._caller.render())
-        return rgb(observation[self._key] if self._key else observation)
+        picture = self._caller.render() if self._drawn else observation[self._key] if self._key else observation
+        if self._white is None:  # the first frame that is not all black tells, and the others have to agree
+            self._white = white_of(picture)
+        return rgb(picture, self._white)
 
     def _facts(self, info: Mapping[str, Any]) -> dict[str, Any]:
         """Return the game's own info, without masks that no longer fit the frame."""

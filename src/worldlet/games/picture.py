@@ -13,6 +13,7 @@ SHORT_SIDE = 64
 """Pixels of the shorter side where nothing else is asked for: an Atari screen becomes 84 high and 64 wide."""
 LARGEST_KEPT = 128
 """A picture whose shorter side is no longer than this, and whose sides divide, stays as it is."""
+_ROUNDING = 1.001  # floats may be off by so much
 _SMALLEST = 16  # a smaller "image" is a grid of symbols
 _IMAGE_KEYS = ("rgb", "image", "screen", "pixels", "pov", "frame", "observation", "obs")
 
@@ -26,14 +27,46 @@ def image_key(space: Any) -> str | None:
     return "" if _is_image(space) else None
 
 
-def rgb(picture: Any) -> np.ndarray:
-    """Return a picture as uint8 (H, W, 3): grey repeated, alpha dropped, colours last, floats from [0, 1].
+def white_of_space(space: Any, key: str) -> float | None:
+    """Return what white is in the float pictures of an observation space, as its bounds have it; None for integers."""
+    box = space[key] if key else space
+    if np.dtype(box.dtype).kind != "f":
+        return None
+    return 1.0 if np.max(box.high) <= 1 else 255.0
 
-    ValueError where it is no picture.
+
+def white_of(picture: Any) -> float | None:
+    """Return what white is in a picture of floats, 1 or 255; None where it is all black, or holds integers.
+
+    ValueError where its floats may as well be the one as the other: those just above 1.
     """
     pixels = np.asarray(picture)
-    if pixels.dtype.kind == "f":
-        pixels = np.round(np.clip(pixels, 0, 1) * 255)
+    if pixels.dtype.kind != "f" or not pixels.size:
+        return None
+    highest = float(pixels.max())
+    if highest <= 0:
+        return None
+    if _ROUNDING < highest < 2:
+        raise ValueError(f"the game draws floats up to {highest:g}: draw uint8, or floats of [0, 1] or [0, 255]")
+    return 1.0 if highest <= _ROUNDING else 255.0
+
+
+def rgb(picture: Any, white: float | None = None) -> np.ndarray:
+    """Return a picture as uint8 (H, W, 3): grey repeated, alpha dropped, colours last.
+
+    Floats are of [0, ``white``], or by themselves of what `white_of` says; integers of [0, 255]. ValueError where it
+    is no picture, or not of that range.
+    """
+    pixels = np.asarray(picture)
+    if pixels.dtype.kind in "uif" and pixels.dtype != np.uint8 and pixels.size:
+        most = (white or white_of(pixels) or 1.0) if pixels.dtype.kind == "f" else 255
+        lowest, highest = float(pixels.min()), float(pixels.max())
+        if not (lowest >= -1e-3 * most and highest <= _ROUNDING * most):  # not a number is neither
+            raise ValueError(
+                f"the game draws {pixels.dtype} from {lowest:g} to {highest:g} where 0 is black and {most:g} white: "
+                "draw uint8, or floats of [0, 1] or [0, 255]"
+            )
+        pixels = np.round(np.clip(pixels, 0, most) * (255 / most))
     if pixels.ndim == 3 and pixels.shape[0] in (1, 3) and pixels.shape[2] not in (1, 3, 4):
         pixels = pixels.transpose(1, 2, 0)
     if pixels.ndim == 2:
@@ -108,7 +141,9 @@ def _is_image(space: Any) -> bool:
     shape, dtype = getattr(space, "shape", None), getattr(space, "dtype", None)
     if type(space).__name__ != "Box" or dtype is None or not shape or len(shape) not in (2, 3):
         return False
-    bounded = dtype == np.uint8 or (np.dtype(dtype).kind == "f" and np.max(space.high) <= 1 and np.min(space.low) >= 0)
+    highest, lowest = np.max(space.high), np.min(space.low)
+    whole = highest <= 1 or highest == 255  # as floats have it
+    bounded = dtype == np.uint8 or (np.dtype(dtype).kind == "f" and whole and lowest >= 0)
     if len(shape) == 2:
         return bounded and min(shape) >= _SMALLEST
     channels_first = shape[0] in (1, 3) and shape[2] not in (1, 3, 4)
