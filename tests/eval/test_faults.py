@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.eval.real_game import Fault, PatchTokens, RealGame
-from tests.eval.test_card_page import card_of
 from tests.eval.test_planted_faults import Deaf, Frozen, HeroLost, Late
 from worldlet.eval import control, drift, freeze, horizon, reconstruction, rollout
 from worldlet.eval.alarms import alarms
 from worldlet.eval.bench import Bench, Size
-from worldlet.eval.card import html, markdown
 from worldlet.eval.gold import Gold
 from worldlet.eval.horizon import Watched
 from worldlet.eval.reading import PlatformerReader
@@ -199,31 +196,3 @@ def test_wrong_pixel_scale(clean: Clean) -> None:
         engine.backend = exact
     assert names({"reconstruction": decoded}) == {"wrong pixel scale"}
     assert decoded["pixel_gain"]["interval"][1] < 0.98
-
-
-def test_a_leak_and_broken_laws_have_names_too() -> None:
-    assert names({"leaks": {"found": ["episode 3 of train plays level 9"]}}) == {"train/test leak"}
-    broken = {"gravity": {"value": 0.6, "n": 9}, "real_gravity": {"value": 0.99, "n": 9}}
-    assert names({"physics": broken}) == {"gravity is another"}
-    assert names({"physics": {**broken, "gravity": {"value": 0.95, "n": 9}}}) == set()
-
-
-def test_a_departure_of_few_runs_or_one_that_the_real_game_shows_too_raises_none() -> None:
-    def card(ours: float, real: float) -> dict[str, Any]:
-        def left(share: float) -> dict[str, Any]:
-            return {"value": 5.0, "n": 10, "departed": {"coin": {"value": share, "n": 10, "first_s": 2.0}}}
-
-        return {"drift": {"horizon_s": left(ours), "real_horizon_s": left(real)}}
-
-    assert names(card(0.2, 0.1)) == {"too many or too few coins"}
-    assert names(card(0.1, 0.0)) == set()
-    assert names(card(0.3, 0.3)) == set()
-
-
-def test_alarms_stand_at_the_top_of_the_card(tmp_path: Path) -> None:
-    def of_gain(gain: float) -> dict[str, Any]:
-        return card_of(rollout={"pixel_gain": {"value": gain, "n": 2}})
-
-    for page in (markdown(of_gain(0.9), tmp_path), html(of_gain(0.9), tmp_path)):
-        assert "wrong pixel scale: dreamed pixels are 0.900 times as bright as the real ones" in page
-    assert "wrong pixel scale" not in markdown(of_gain(1.0), tmp_path)
