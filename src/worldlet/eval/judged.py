@@ -6,6 +6,7 @@ The judge has seen real frames of the training split only. Letters: M moments, A
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from worldlet.data.outcomes import Game, NotTheSameGameError, ask
 from worldlet.data.paddle import GAME as PADDLE_GAME
 from worldlet.engine.noise import frame_noise
 from worldlet.eval import paddle
+from worldlet.eval.ahead import ahead
 from worldlet.eval.bench import Bench, figure
-from worldlet.eval.gold import CONTEXT
+from worldlet.eval.gold import CONTEXT, GoldPlay
 from worldlet.eval.intervals import rate_figure
 from worldlet.eval.recorded import RecordedSuite
 
@@ -62,26 +64,32 @@ def tokens_ahead(bench: Bench) -> dict[str, Any]:
     """
     changed: list[tuple[int, int]] = []
     wrong: list[tuple[int, int]] = []
-    manifest = bench.engine.manifest
-    prompt_BD = np.zeros((1, manifest.prompt_width), np.float32)
-    for number, entry in enumerate(bench.suite.plays):
-        length = min(len(entry.actions), _FORCED)
-        tokens_TN = bench.encode(bench.suite.replay(entry).frames_THWC[: length + 1])
-        state = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in manifest.state}
-        counts = np.zeros(4, np.int64)
-        for t in range(length):
-            action_B = np.array(entry.actions[t : t + 1], np.int64)
-            noise_BN = frame_noise(number, t, tokens_TN.shape[1])[None]
-            step = bench.engine.backend.step(state, tokens_TN[t : t + 1], action_B, prompt_BD, noise_BN)
-            state = step.state
-            if t >= CONTEXT:
-                changes = tokens_TN[t + 1] != tokens_TN[t]
-                right = step.tokens_BN[0] == tokens_TN[t + 1]
-                counts += [(changes & right).sum(), changes.sum(), (~changes & ~right).sum(), (~changes).sum()]
+    for counts, length in ahead(partial(_tokens_of, bench), enumerate(bench.suite.plays)):
         changed.append((int(counts[0]), int(counts[1])))
         wrong.append((int(counts[2]), int(counts[3])))
         bench.tick(length)
     return {"changed": rate_figure(changed), "wrongly_changed": rate_figure(wrong)}
+
+
+def _tokens_of(bench: Bench, numbered: tuple[int, GoldPlay]) -> tuple[NDArray[np.int64], int]:
+    """Return of one play the tokens changed rightly, changed, wrongly changed and unchanged, and its actions asked."""
+    number, entry = numbered
+    manifest = bench.engine.manifest
+    prompt_BD = np.zeros((1, manifest.prompt_width), np.float32)
+    length = min(len(entry.actions), _FORCED)
+    tokens_TN = bench.encode(bench.suite.replay(entry).frames_THWC[: length + 1])
+    state = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in manifest.state}
+    counts = np.zeros(4, np.int64)
+    for t in range(length):
+        action_B = np.array(entry.actions[t : t + 1], np.int64)
+        noise_BN = frame_noise(number, t, tokens_TN.shape[1])[None]
+        step = bench.engine.backend.step(state, tokens_TN[t : t + 1], action_B, prompt_BD, noise_BN)
+        state = step.state
+        if t >= CONTEXT:
+            changes = tokens_TN[t + 1] != tokens_TN[t]
+            right = step.tokens_BN[0] == tokens_TN[t + 1]
+            counts += [(changes & right).sum(), changes.sum(), (~changes & ~right).sum(), (~changes).sum()]
+    return counts, length
 
 
 def control(
@@ -129,7 +137,11 @@ def control(
 
 
 def _outcomes(
-    bench: Bench, entries: list[Any], moments: NDArray[np.int64], judge: InverseDynamics, make: Callable[[], Game] | str
+    bench: Bench,
+    entries: list[GoldPlay],
+    moments: NDArray[np.int64],
+    judge: InverseDynamics,
+    make: Callable[[], Game] | str,
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.bool_]], str]:
     """Return for each start the classes (M, A) and the moments asked about (M,), and why not by the real game.
 
@@ -157,7 +169,7 @@ def confused(judge: InverseDynamics) -> NDArray[np.int64]:
     return class_A
 
 
-def _starts(bench: Bench) -> list[Any]:
+def _starts(bench: Bench) -> list[GoldPlay]:
     """Return the rollouts that are long enough."""
     entries = bench.suite.rollouts[: bench.size.rollouts]
     return [entry for entry in entries if len(entry.actions) - entry.start >= LENGTH]
@@ -166,17 +178,18 @@ def _starts(bench: Bench) -> list[Any]:
 def _dream(bench: Bench) -> list[paddle.Films]:
     """Let the world go on from every start under the recorded actions, and under those of the next start, if any."""
     entries, films = _starts(bench), []
-    for seed, entry in enumerate(entries):
-        real, start = bench.suite.replay(entry), entry.start
-        other = entries[(seed + 1) % len(entries)]
-        runs = []
-        for actions in (entry.actions[start:], other.actions[other.start :])[: 1 + (other is not entry)]:
-            dream = bench.dream(real, start, seed)
-            runs.append(np.stack([dream.step(action).frame for action in actions[:LENGTH]]))
-            bench.tick(CONTEXT + LENGTH)
-        past, truth = (
-            real.frames_THWC[start - CONTEXT + 1 : start + 1],
-            real.frames_THWC[start + 1 : start + 1 + LENGTH],
-        )
-        films.append(paddle.Films(past, truth, *runs))
+    for film in ahead(partial(_film, bench, entries), range(len(entries))):
+        films.append(film)
+        bench.tick((CONTEXT + LENGTH) * (1 + (film.shuffled_THWC is not None)))
     return films
+
+
+def _film(bench: Bench, entries: list[GoldPlay], seed: int) -> paddle.Films:
+    entry, other = entries[seed], entries[(seed + 1) % len(entries)]
+    real, start = bench.suite.replay(entry), entry.start
+    runs = []
+    for actions in (entry.actions[start:], other.actions[other.start :])[: 1 + (other is not entry)]:
+        dream = bench.dream(real, start, seed)
+        runs.append(np.stack([dream.step(action).frame for action in actions[:LENGTH]]))
+    past = real.frames_THWC[start - CONTEXT + 1 : start + 1]
+    return paddle.Films(past, real.frames_THWC[start + 1 : start + 1 + LENGTH], *runs)
