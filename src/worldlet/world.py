@@ -52,8 +52,7 @@ class WorldModel(nn.Module):
                 from_dict(TokenizerConfig, manifest.config["tokenizer"]),
                 from_dict(DynamicsConfig, manifest.config["dynamics"]),
             )
-            weights = {name: value.float() for name, value in load_file(Path(folder) / WEIGHTS_NAME).items()}
-            model.load_state_dict(weights)
+            model.load_state_dict(load_file(Path(folder) / WEIGHTS_NAME))
         except (KeyError, RuntimeError, ValueError, OSError, SafetensorError) as error:
             raise WorldError(
                 f"{folder}: the weights cannot be loaded ({str(error).splitlines()[0]}): export the world again"

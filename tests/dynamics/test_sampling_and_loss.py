@@ -1,5 +1,7 @@
 """The sampler gives every open future its share; the loss weighs the cells it says it weighs."""
 
+from types import SimpleNamespace
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -7,7 +9,8 @@ from torch.nn import functional as F  # noqa: E402
 
 from worldlet.dynamics import DynamicsConfig, Features  # noqa: E402
 from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss  # noqa: E402
-from worldlet.dynamics.sampling import CANDIDATES, EDGE_MIN_P, MIN_P, least_shares, next_frame, sample  # noqa: E402
+from worldlet.dynamics.neighbours import Neighbours  # noqa: E402
+from worldlet.dynamics.sampling import CANDIDATES, EDGE_MIN_P, MIN_P, least_shares, moves_as_a_whole, next_frame, sample  # noqa: E402
 
 ALMOST_ONE = torch.tensor(1.0).nextafter(torch.tensor(0.0)).item()
 
@@ -60,28 +63,40 @@ def test_cells_between_two_codes_take_the_same_side():
 
 
 def test_the_edge_is_left_to_chance_and_the_inside_is_not():
-    """One code in ten: drawn at the edge of the picture, never inside it, in a batch and in windows of it alike."""
-    least = least_shares((5, 6)).view(5, 6)
-    assert least[2, 2] == least[2, 3] == torch.tensor(MIN_P)
-    assert (least == EDGE_MIN_P).sum() == 28
-    logits = logits_of([0.9, 0.1], [4, 6]).expand(1, 30, -1)
-    noise = torch.full((1, 30), ALMOST_ONE)
-    drawn = sample(logits, noise, least.flatten()).view(5, 6)
-    assert (drawn[2, 2:4] == 4).all() and (drawn == 6).sum() == 28
-    assert torch.equal(sample(logits, noise, least.flatten()[None]).view(5, 6), drawn)
+    """One code in ten: drawn at the edge of a picture that moves as a whole, and nowhere else."""
+    least = least_shares((5, 6), torch.tensor([True, False])).view(2, 5, 6)
+    assert least[0, 2, 2] == least[0, 2, 3] == torch.tensor(MIN_P) and (least[1] == torch.tensor(MIN_P)).all()
+    assert (least[0] == torch.tensor(EDGE_MIN_P)).sum() == 28
+    logits = logits_of([0.9, 0.1], [4, 6]).expand(2, 30, -1)
+    drawn = sample(logits, torch.full((2, 30), ALMOST_ONE), least.flatten(1)).view(2, 5, 6)
+    assert (drawn[0, 2, 2:4] == 4).all() and (drawn[0] == 6).sum() == 28 and (drawn[1] == 4).all()
 
 
-def test_next_frame_is_a_step_and_a_draw():
+def test_a_picture_moves_as_a_whole_where_many_cells_change():
+    now = torch.zeros(2, 20, dtype=torch.int64)
+    after = now.clone()
+    after[0, :2], after[1, :3] = 1, 1
+    assert moves_as_a_whole(now, after).tolist() == [False, True]
+
+
+def test_next_frame_is_a_step_a_draw_and_an_agreement():
     class Model:
         config = DynamicsConfig(grid=(1, 2), patch=(1, 1))
+        neighbours = Neighbours(10)
 
         def step(self, state, tokens, action, prompt):
             return F.one_hot(tokens + action[:, None], 10).float() * 50, {"seen": state["seen"] + 1}
 
-    tokens, state = next_frame(
-        Model(), {"seen": torch.zeros(1)}, torch.tensor([[1, 2]]), torch.tensor([3]), None, torch.rand(1, 2)
-    )
+    def dream(model):
+        return next_frame(
+            model, {"seen": torch.zeros(1)}, torch.tensor([[1, 2]]), torch.tensor([3]), None, torch.rand(1, 2)
+        )
+
+    tokens, state = dream(Model())
     assert tokens.tolist() == [[4, 5]] and state["seen"].tolist() == [1]
+    choosy, asked = Model(), []
+    choosy.neighbours = SimpleNamespace(settle=lambda logits, drawn, grid: asked.append((drawn, grid)) or drawn + 1)
+    assert dream(choosy)[0].tolist() == [[5, 6]] and asked[0][0].tolist() == [[4, 5]] and asked[0][1] == (1, 2)
 
 
 def test_cells_weigh_by_what_is_there_before_or_after_the_step():

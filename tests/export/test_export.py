@@ -147,19 +147,18 @@ def test_graphs_take_any_batch_and_weights_lie_in_one_file_alone(world: tuple[Wo
         ours = model.dream(state, *map(torch.from_numpy, (tokens, action, prompt, noise)))
         assert np.array_equal(theirs.tokens_BN, ours.tokens_BN.numpy())
         tokens, state = theirs.tokens_BN, ours.state
-    weights = (path / WEIGHTS_NAME).stat().st_size
-    assert sum((path / f"{name}.onnx").stat().st_size for name in ("encode", "decode", "step")) < 3 * weights
     stored, outside = load_file(path / WEIGHTS_NAME), set()
     for part in ("encode", "decode", "step"):
         for initializer in onnx.load(path / f"{part}.onnx", load_external_data=False).graph.initializer:
             name = initializer.name.removeprefix("world.").removesuffix(".half")
             assert (initializer.data_location == onnx.TensorProto.EXTERNAL) == (name in stored), name
             outside |= {name} & stored.keys()
-    assert {"dynamics.copy.weight", "dynamics.copy.bias", "dynamics.logits.weight"} <= outside
+    assert {"dynamics.copy.bias", "dynamics.logits.weight", "dynamics.neighbours.below"} <= outside
     graph = (path / "step.onnx").read_bytes()
     for name, value in stored.items():
         data = value.numpy().tobytes()
-        assert value.dtype == torch.float16
+        was = model.state_dict()[name].dtype
+        assert value.dtype == (torch.float16 if was.is_floating_point else was)
         if len(data) > 48 and value.any():
             assert data not in graph and value.float().numpy().tobytes() not in graph, name
     assert str(Path(__file__).parents[2]).encode() not in graph, "no paths of this machine"

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: E402
 
 from worldlet.data.clips import NO_ACTION, TokenTable  # noqa: E402
 from worldlet.dynamics import DynamicsConfig, Features, Window, build_dynamics  # noqa: E402
+from worldlet.dynamics.neighbours import Neighbours  # noqa: E402
 from worldlet.train import rollout  # noqa: E402
 from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig  # noqa: E402
 from worldlet.train.rollout import around, disturb, free_run, rollout_features  # noqa: E402
@@ -46,6 +47,7 @@ class Obedient(nn.Module):
     def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
+        self.neighbours = Neighbours(V)
 
     def features(self, tokens, actions, prompt, window=None):
         shown = F.one_hot(actions, V).float() * self.weight
@@ -218,7 +220,7 @@ def assert_same(ours, theirs):
 
 def always(token, sure):
     """A stand-in for `_draw` that guesses one token everywhere and is, or is not, sure of it."""
-    return lambda model, features, truth, least, doubt: (
+    return lambda model, features, now, truth, doubt, cut: (
         truth * 0 + token,
         torch.full_like(truth, sure, dtype=torch.bool),
     )
@@ -227,7 +229,7 @@ def always(token, sure):
 def test_a_rollout_that_guesses_right_is_the_parallel_pass(clip, monkeypatch):
     times = []
 
-    def right(model, features, truth, least, doubt):
+    def right(model, features, now, truth, doubt, cut):
         times.append(next(t for t in range(T + 1) if torch.equal(truth, clip.tokens[:, t])))
         return truth, truth == truth
 
@@ -273,10 +275,12 @@ def test_what_the_model_is_wrong_about_and_sure_of_is_fed_back_but_not_from_outs
 def test_doubt_compares_the_truth_with_the_first_choice(clip):
     features = frames_of(clip.parallel, 0)
     logits = clip.model.head(features)
-    best, worst = logits.argmax(-1), logits.argmin(-1)
-    assert not rollout._draw(clip.model, features, best, 0.7, 0.9)[1].any()
+    best, worst, now = logits.argmax(-1), logits.argmin(-1), clip.tokens[:, 0]
+    assert not rollout._draw(clip.model, features, now, best, 0.9, None)[1].any()
     gap = (logits.amin(-1) - logits.amax(-1)).exp()
-    assert torch.equal(rollout._draw(clip.model, features, worst, 0.7, float(gap.median()))[1], gap < gap.median())
+    assert torch.equal(
+        rollout._draw(clip.model, features, now, worst, float(gap.median()), None)[1], gap < gap.median()
+    )
 
 
 def test_a_free_run_begins_at_the_context_and_hears_each_action_once():

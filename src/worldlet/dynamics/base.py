@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from worldlet.dynamics.neighbours import Neighbours
+
 State = dict[str, Tensor]
 
 
@@ -103,6 +105,8 @@ class Dynamics(Protocol):
     """What training, sampling, evaluation and export ask of a family."""
 
     config: DynamicsConfig
+    neighbours: Neighbours
+    """Which codes stand side by side; a buffer, learned from the tokens that the network is trained on."""
 
     def forward(self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor) -> Tensor:
         """Logits (B, T, N, V) of the next frame at every position, in parallel."""

@@ -11,10 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldlet.dynamics.base import Dynamics, Features
-from worldlet.dynamics.sampling import edge_cells
-
-BUSY = 0.1
-"""The picture moves as a whole where more than this share of its cells change."""
+from worldlet.dynamics.sampling import edge_cells, moves_as_a_whole
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ def cell_weights(
     """Weights (B, T, N) for predicting frames 1..T of T + 1 frames on a `grid` (h, w)."""
     hero = hero_BTN[:, 1:] | hero_BTN[:, :-1]
     moving = (moving_BTN[:, 1:] | moving_BTN[:, :-1]) & ~hero
-    scrolls = (tokens_BTN[:, 1:] != tokens_BTN[:, :-1]).float().mean(-1, keepdim=True) > BUSY
+    scrolls = moves_as_a_whole(tokens_BTN[:, :-1], tokens_BTN[:, 1:])[..., None]
     edge_N = edge_cells(grid, config.edge_cells).to(tokens_BTN.device)
     return 1 + config.hero * hero + config.moving * moving + scrolls * (config.scroll + config.edge * edge_N)
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from worldlet.dynamics.base import DynamicsConfig, Features, State, Window
 from worldlet.dynamics.conditioning import Conditioning, Modulation
+from worldlet.dynamics.neighbours import Neighbours
 from worldlet.nn.attention import SpatialAttention
 from worldlet.nn.ssm import SelectiveSSM
 
@@ -88,6 +89,7 @@ class Mamba(nn.Module):
         self.outputs = nn.Linear(config.width, ph * pw * config.feature_width)
         self.logits = nn.Linear(config.feature_width, config.codebook_size)
         self.copy = nn.Linear(config.feature_width, (2 * config.copy_reach + 1) ** 2)
+        self.neighbours = Neighbours(config.codebook_size)
         nn.init.zeros_(self.copy.weight)
         nn.init.zeros_(self.copy.bias)
 

@@ -9,12 +9,20 @@ CANDIDATES = 16
 MIN_P = 0.7
 """Inside the picture: what a past decides is taken, and only what is as good as equally likely is left to chance."""
 EDGE_MIN_P, EDGE_CELLS = 0.05, 2
-"""In the outermost cells, so many deep: what comes into view there is chance, and each future gets its share."""
+"""In the outermost cells, so many deep, while the picture moves as a whole: what comes into view there is chance."""
+BUSY = 0.1
+"""The picture moves as a whole where more than this share of its cells change."""
 
 
-def least_shares(grid: tuple[int, int]) -> Tensor:
-    """Min-p of every cell of a grid (h, w): float32 (N,)."""
-    return torch.where(edge_cells(grid, EDGE_CELLS), EDGE_MIN_P, MIN_P)
+def least_shares(grid: tuple[int, int], moves_B: Tensor) -> Tensor:
+    """Min-p of every cell of a grid (h, w): float32 (B, N), where `moves` tells if the picture moves as a whole."""
+    open_BN = edge_cells(grid, EDGE_CELLS).to(moves_B.device) & moves_B[:, None]
+    return torch.where(open_BN, EDGE_MIN_P, MIN_P)
+
+
+def moves_as_a_whole(now_BN: Tensor, next_BN: Tensor) -> Tensor:
+    """Whether many cells change from one frame to the next: bool (B,)."""
+    return (now_BN != next_BN).float().mean(-1) > BUSY
 
 
 def edge_cells(grid: tuple[int, int], depth: int) -> Tensor:
@@ -50,6 +58,11 @@ def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float | Tensor = MIN_P) 
 def next_frame(
     model: Dynamics, state: State, tokens_BN: Tensor, action_B: Tensor, prompt_BD: Tensor, noise_BN: Tensor
 ) -> tuple[Tensor, State]:
-    """One dreamed frame: tokens (B, N) of the next frame and the new state."""
+    """One dreamed frame: tokens (B, N) of the next frame and the new state.
+
+    Every cell is drawn by itself; then cells give way where codes would stand side by side that never did.
+    """
     logits, after = model.step(state, tokens_BN, action_B, prompt_BD)
-    return sample(logits, noise_BN, least_shares(model.config.grid).to(logits.device)), after
+    moves_B = moves_as_a_whole(tokens_BN, logits.argmax(-1))
+    drawn_BN = sample(logits, noise_BN, least_shares(model.config.grid, moves_B))
+    return model.neighbours.settle(logits, drawn_BN, model.config.grid), after

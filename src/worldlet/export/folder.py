@@ -108,12 +108,15 @@ def _assemble(run: Path, which: Literal["best", "last"]) -> WorldModel:
 
 def _write_weights(model: WorldModel, folder: Path) -> None:
     """Store the weights in half precision, and round the model's own to what was stored."""
-    halves = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    halves = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
     infinite = [name for name, value in halves.items() if not value.isfinite().all()]
     if infinite:
         raise ValueError(f"the weights {', '.join(infinite)} do not fit half precision: train again more gently")
     write_atomic(folder / WEIGHTS_NAME, save(halves))  # readable by all that may read the folder, unlike `save_file`
-    model.load_state_dict({name: value.float() for name, value in halves.items()})
+    model.load_state_dict(halves)
 
 
 def _manifest(model: WorldModel, data: DataManifest, config: ExportConfig, trained: TrainConfig) -> WorldManifest:

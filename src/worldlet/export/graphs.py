@@ -123,7 +123,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _point_at_weights(model: onnx.ModelProto, weights: Path) -> None:
-    """Replace every initializer that is a weight of the world by its half-precision tensor in `weights`, and a cast."""
+    """Replace every initializer that is a weight of the world by its tensor in `weights`, and a cast of half ones."""
     where = _offsets(weights)
     initializers, casts = [], []
     for initializer in model.graph.initializer:
@@ -132,16 +132,19 @@ def _point_at_weights(model: onnx.ModelProto, weights: Path) -> None:
             initializers.append(initializer)
             continue
         shape, offset, length = where[name]
-        assert list(initializer.dims) == shape and initializer.data_type == TensorProto.FLOAT, name
+        is_half = initializer.data_type == TensorProto.FLOAT
+        assert list(initializer.dims) == shape and (is_half or initializer.data_type == TensorProto.UINT8), name
         stored = TensorProto(
-            name=f"{initializer.name}.half",
-            data_type=TensorProto.FLOAT16,
+            name=f"{initializer.name}.half" if is_half else initializer.name,
+            data_type=TensorProto.FLOAT16 if is_half else TensorProto.UINT8,
             dims=shape,
             data_location=TensorProto.EXTERNAL,
         )
         for key, value in {"location": weights.name, "offset": str(offset), "length": str(length)}.items():
             stored.external_data.add(key=key, value=value)
         initializers.append(stored)
+        if not is_half:
+            continue
         cast_name = f"{initializer.name}.cast"
         casts.append(helper.make_node("Cast", [stored.name], [initializer.name], name=cast_name, to=TensorProto.FLOAT))
     computed = {node.output[0] for node in casts}

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from worldlet.data.clips import TokenTable
 from worldlet.dynamics import Dynamics, DynamicsConfig, build_dynamics
-from worldlet.dynamics.loss import BUSY, CellWeights, cell_weights, weighted_loss
-from worldlet.dynamics.sampling import edge_cells
+from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss
+from worldlet.dynamics.sampling import edge_cells, moves_as_a_whole
 from worldlet.tokenizer import Tokenizer
 from worldlet.train.emphasis import balance_actions, encounters, reveals
 from worldlet.train.rollout import disturb, free_run, rollout_features
@@ -108,6 +108,7 @@ class DynamicsStage:
         self.train_reveals = reveals(train, config.reveal_clip, _REVEAL_LEAD)
         self.val_reveals = reveals(val, config.reveal_clip, _REVEAL_LEAD)
         self.module: nn.Module = cast(nn.Module, build_dynamics(model))
+        self.model.neighbours.learn(train.tokens_FN, model.grid)
         self.items_per_step = config.batch_size * config.clip
         self.tokenizer = tokenizer
         if tokenizer is not None:
@@ -238,7 +239,7 @@ class DynamicsStage:
         features, _ = model.features(before, clips.actions_BT, self._no_prompt(len(before)))
         right = model.head(features).argmax(-1) == targets
         lies_still = ~(clips.hero_BTN | clips.moving_BTN)[:, 1:]
-        moves = ((targets != before).float().mean(-1, keepdim=True) > BUSY) & lies_still
+        moves = moves_as_a_whole(before, targets)[..., None] & lies_still
         edge_N = edge_cells(model.config.grid, self.config.weights.edge_cells).to(self.device)
         return {**_share("scroll", right, moves & ~edge_N), **_share("edge", right, moves & edge_N)}
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from worldlet.data.clips import TokenTable
-from worldlet.dynamics.loss import BUSY
+from worldlet.dynamics.sampling import BUSY
 from worldlet.train.rollout import around
 
 LEAP = 1.5

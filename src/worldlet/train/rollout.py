@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldlet.dynamics import Dynamics, Features
-from worldlet.dynamics.sampling import least_shares, next_frame, sample
+from worldlet.dynamics.sampling import least_shares, moves_as_a_whole, next_frame, sample
 from worldlet.train.windows import Cut
 
 
@@ -51,12 +51,10 @@ def rollout_features(
     ph, pw = model.config.patch
     window = cut and cut.window
     grid = (window.size[0] * ph, window.size[1] * pw) if window else model.config.grid
-    least = least_shares(model.config.grid).to(tokens_BTN.device)
-    least = least if cut is None else least[cut.cells_BN]
     features, state = model.features(seen_BTN[:, :known], actions_BT[:, :known], prompt_BD, window)
-    parts, last = [features], features.at((slice(None), -1))
+    parts, last, current_BN = [features], features.at((slice(None), -1)), seen_BTN[:, known - 1]
     for t in range(known, known + steps):
-        guess_BN, sure_BN = _draw(model, last, tokens_BTN[:, t], least, doubt)
+        guess_BN, sure_BN = _draw(model, last, current_BN, tokens_BTN[:, t], doubt, cut)
         fed_back_BN = around(mobile_BTN[:, t - 1] | mobile_BTN[:, t], grid) | sure_BN
         if cut is not None:
             fed_back_BN = fed_back_BN & cut.inner_BN
@@ -90,11 +88,17 @@ def around(cells_BN: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def _draw(
-    model: Dynamics, features: Features, truth_BN: Tensor, least: float | Tensor, doubt: float
+    model: Dynamics, features: Features, now_BN: Tensor, truth_BN: Tensor, doubt: float, cut: Cut | None
 ) -> tuple[Tensor, Tensor]:
-    """Sample the next frame's tokens (B, N) without a gradient; and whether the model holds the truth for unlikely."""
+    """Draw the next frame's tokens (B, N) without a gradient; and whether the model holds the truth for unlikely.
+
+    Each cell is drawn by itself, and neighbours need not fit: harder than play.
+    """
     with torch.no_grad():
         logits_BNV = model.head(features).float()
     noise_BN = torch.rand(truth_BN.shape, device=truth_BN.device)
     behind_BN = logits_BNV.gather(-1, truth_BN[..., None])[..., 0] - logits_BNV.amax(-1)
-    return sample(logits_BNV, noise_BN, least), behind_BN.exp() < doubt
+    least_BN = least_shares(model.config.grid, moves_as_a_whole(now_BN, logits_BNV.argmax(-1)))
+    if cut is not None:
+        least_BN = least_BN.gather(1, cut.cells_BN)
+    return sample(logits_BNV, noise_BN, least_BN), behind_BN.exp() < doubt
