@@ -44,6 +44,8 @@ def test_a_look_says_what_a_frame_shows() -> None:
     hero = SimpleNamespace(x=16, y=4, pose="run")
     values = look(before, after, reading(hero=hero, enemies=2))
     assert values["moving"] == pytest.approx(1 / 128**2)
+    assert look(frame(100), frame(116), reading())["moving"] == 0, "nobody sees that"
+    assert look(frame(117), frame(100), reading())["moving"] == 1
     assert (values["hero"], values["ground"], values["coin"], values["spike"], values["enemy"]) == (1, 5, 1, 0, 2)
     step = 255 - 100
     assert values["sharpness"] == pytest.approx((4 + 4) * step / 128**2)

@@ -47,7 +47,7 @@ def test_rates_are_per_hundred_columns_with_their_error_over_runs() -> None:
 
 def test_a_run_ends_where_the_hero_was_lost_for_good() -> None:
     def walk(found: list[bool], themes: list[str] | None = None) -> Run:
-        return Run(list(range(len(found))), found, themes or ["snow"] * len(found), TerrainCount(), [])
+        return Run(list(range(len(found))), found, themes or ["snow"] * len(found), TerrainCount(), [], None)  # type: ignore[arg-type]
 
     assert walk([True] * 100).distance("snow") == 99
     assert walk([True] * 100).distance("cave") == 0

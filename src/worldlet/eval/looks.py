@@ -21,6 +21,8 @@ LEVELS = 8
 """Levels of each colour channel in the histogram: LEVELS ** 3 bins."""
 OBJECTS = ("ground", "coin", "spike")
 """Kinds of tiles that are counted, beside enemies."""
+VISIBLE = 16
+"""Levels by which a pixel has to change to move: decoders ripple by a few where nothing happens."""
 HERO_BOX = (16, 12)
 """Height and width of the hero's box in pixels."""
 
@@ -85,16 +87,17 @@ def look(before_HWC: NDArray[np.uint8], frame_HWC: NDArray[np.uint8], reading: A
     """Return what one frame shows, as numbers.
 
     ``hero``: 1 where he is found, else 0. ``sharpness``: mean magnitude of the luminance's Laplacian (levels), and
-    ``hero_sharpness`` the same inside his box, where he is found whole. ``moving``: share of pixels that differ from
-    the frame before. ``ground``, ``coin``, ``spike``: tiles; ``enemy``: enemies.
+    ``hero_sharpness`` the same inside his box, where he is found whole. ``moving``: share of pixels that visibly differ
+    from the frame before. ``ground``, ``coin``, ``spike``: tiles; ``enemy``: enemies.
     """
     from worldlet.games.platformer.art import KINDS
 
     edges_HW = laplacian(frame_HWC)
+    apart_HWC = np.abs(frame_HWC.astype(np.int16) - before_HWC)
     values = {
         "hero": float(reading.hero is not None),
         "sharpness": float(edges_HW.mean()),
-        "moving": float((before_HWC != frame_HWC).any(axis=-1).mean()),
+        "moving": float((apart_HWC > VISIBLE).any(axis=-1).mean()),
         **{kind: float((reading.kinds == KINDS.index(kind)).sum()) for kind in OBJECTS},
         "enemy": float(len(reading.enemies)),
     }
