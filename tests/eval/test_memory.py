@@ -13,6 +13,7 @@ import pytest
 
 from tests.eval.real_game import TINY, Fault, RealGame
 from worldlet.eval import freeze, memory
+from worldlet.eval.alarms import alarms
 from worldlet.eval.bench import Bench
 from worldlet.eval.gold import CONTEXT, Gold, GoldPlay
 from worldlet.eval.reading import PlatformerReader
@@ -96,6 +97,7 @@ class Deaf(Fault):
 
 def test_in_the_game_every_place_is_as_it_was_left(figures_of: Callable[..., dict[str, Any]]) -> None:
     figures = figures_of()
+    assert alarms({"memory": figures}) == []
     assert list(figures["same"]) == ["16", "32", "64"]
     for prefix in ("", "real_"):
         for name in ("same", "screen", "returned"):
@@ -114,8 +116,11 @@ def test_a_place_that_is_not_what_was_left_is_caught(figures_of: Callable[..., d
     assert all(0.9 < figure["value"] < 1.0 for figure in figures["same"].values())
     assert all(figure["value"] == 1.0 for figure in figures["returned"].values())
     assert figures["real_score"]["value"] == 1.0
+    assert [alarm.name for alarm in alarms({"memory": figures})] == ["places come back changed"]
 
 
 def test_what_fades_while_he_is_away_shows_in_the_curve(figures_of: Callable[..., dict[str, Any]]) -> None:
-    same = {time: figure["value"] for time, figure in figures_of(Fading)["same"].items()}
+    figures = figures_of(Fading)
+    same = {time: figure["value"] for time, figure in figures["same"].items()}
+    assert [alarm.path for alarm in alarms({"memory": figures})] == ["memory.same.64"]
     assert same["16"] == same["32"] == 1.0 and same["64"] < 0.9

@@ -127,5 +127,15 @@ def _laws(card: Card) -> Iterator[Alarm]:
             )
 
 
+def _memory(card: Card) -> Iterator[Alarm]:
+    """Name the shortest time away after which places are clearly not what they were: in nearly all resamples."""
+    for time, same in card.get("memory", {}).get("same", {}).items():
+        real = value_at(card, f"memory.real_same.{time}")
+        if same["value"] is not None and real is not None and (same["interval"] or [same["value"]])[-1] < real:
+            text = f"after {time} frames {same['value']:.3f} of a place is as it was left, in the real game {real:.3f}"
+            yield Alarm("places come back changed", f"memory.same.{time}", text)
+            return
+
+
 Rule = Callable[[Card], Iterator[Alarm]]
-RULES: tuple[Rule, ...] = (_leaks, _pixel_scale, _blurred, _late, _ignored, _departures, _laws)
+RULES: tuple[Rule, ...] = (_leaks, _pixel_scale, _blurred, _late, _ignored, _departures, _laws, _memory)
