@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 
 from worldlet.eval.ahead import WORKERS, ahead
+from worldlet.eval.bench import Bench
 from worldlet.eval.horizon import SUSTAINED, Watched, band, figures, first_lasting, judge
 from worldlet.eval.looks import EVERY, LEVELS, WINDOW, Looks, Window, colours, laplacian, look, token_entropy
 
@@ -183,3 +187,36 @@ def test_what_fails_ahead_is_raised_at_its_turn() -> None:
         for result in ahead(work, range(5)):
             seen.append(result)
     assert seen == [0]
+
+
+def test_minutes_of_play_are_kept_run_by_run(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """Interrupted in the dream, the suite goes on with it: what was played before is not played again."""
+    from worldlet.eval import ahead as running_ahead
+    from worldlet.eval import long_drift
+
+    monkeypatch.setattr(running_ahead, "WORKERS", 1)
+    kept: dict[str, Any] = {}
+    played: list[str] = []
+    stop = True
+
+    def keep(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if name not in kept:
+            if stop and "real" in name:
+                raise KeyboardInterrupt
+            kept[name] = json.loads(json.dumps(make()))
+            played.append(name)
+        return dict(kept[name])
+
+    whole = bench()
+    size = replace(whole.size, horizon=1, horizon_frames=SUSTAINED * WINDOW)
+    asked = replace(whole, size=size, keep=keep)
+    with pytest.raises(KeyboardInterrupt):
+        long_drift.measure(asked)
+    stop = False
+    found = long_drift.measure(asked)
+    assert sorted(played) == ["long_drift_copy_0", "long_drift_dream_0", "long_drift_real_0"]
+    assert found["horizon_s"]["value"] == found["real_horizon_s"]["value"] and found["horizon_s"]["frames"] == 180
+    assert found["copy_horizon_s"]["value"] == 0.0
+    assert (tmp_path / "long_drift_dream.png").is_file()

@@ -18,6 +18,7 @@ def card(**changes: float | None) -> dict[str, Any]:
         "rollout__copy_hero_psnr_db__1": 8, "rollout__psnr_db__30": 25, "rollout__copy_psnr_db__30": 20,
         "rollout__fvd": 100, "rollout__temporal_lpips": 0.05, "control__accuracy": 0.96,
         "control__ignored_accuracy": 0.2, "physics__score": 0.9, "drift__survived": 0.95,
+        "long_drift__horizon_s": 120,
         **changes,
     }  # fmt: skip
     made: dict[str, Any] = {"world": {"fps": 30}}
@@ -52,6 +53,7 @@ def test_all_gates_pass_where_all_figures_do() -> None:
         ("control__accuracy", 0.94, "control"),
         ("physics__score", 0.79, "control"),
         ("drift__survived", 0.89, "long horizon"),
+        ("long_drift__horizon_s", 29.0, "long horizon"),
     ],
 )
 def test_each_figure_can_fail_its_gate_and_no_other(path: str, value: float, gate: str) -> None:

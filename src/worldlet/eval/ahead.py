@@ -29,4 +29,4 @@ def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Res
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted does not wait for what is under way

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from worldlet.eval import horizon
+from worldlet.eval.ahead import ahead
 from worldlet.eval.bench import Bench
 from worldlet.eval.drift import FrozenPicture, real_session, run, save_strip, seen_along
 from worldlet.eval.gold import CONTEXT, GoldPlay
@@ -27,18 +28,24 @@ def measure(bench: Bench) -> dict[str, Any]:
     """Let the player of `eval.drift` play the first runs for minutes; see `eval.horizon` for ``horizon_s``."""
     plays = [watched for _, watched in seen_along(bench)]
     runs: dict[str, list[Watched]] = {"dream": [], "real": [], "copy": []}
-    for seed, entry in enumerate(bench.suite.drift[: bench.size.horizon]):
-        theme = bench.suite.replay(entry).theme
-        for who, watched in runs.items():
-            windows = bench.keep(f"long_drift_{who}_{seed}", partial(_play, bench, who, entry, seed))["windows"]
-            frames = bench.size.horizon_frames
-            watched.append(Watched(theme, [Window.from_json(window) for window in windows], frames))
-        bench.tick(CONTEXT)
+    jobs = [(who, seed) for seed in range(len(bench.suite.drift[: bench.size.horizon])) for who in runs]
+    for (who, _), watched in zip(jobs, ahead(partial(_watched, bench), jobs), strict=True):
+        runs[who].append(watched)
     return horizon.figures(bench, runs["dream"], runs["real"], runs["copy"], plays, "long_drift")
+
+
+def _watched(bench: Bench, job: tuple[str, int]) -> Watched:
+    """Return one run, from what an interrupted suite has left of it where it has."""
+    who, seed = job
+    entry = bench.suite.drift[seed]
+    windows = bench.keep(f"long_drift_{who}_{seed}", partial(_play, bench, who, entry, seed))["windows"]
+    theme = bench.suite.replay(entry).theme
+    return Watched(theme, [Window.from_json(window) for window in windows], bench.size.horizon_frames)
 
 
 def _play(bench: Bench, who: str, entry: GoldPlay, seed: int) -> dict[str, Any]:
     """Play one run to its end and return its windows; of the first, dreamed and real, a film strip is drawn."""
+    bench.tick(CONTEXT if who == "dream" else 0)
     played = run(bench, _open(bench, who, entry, seed), seed, bench.size.horizon_frames)
     if seed == 0 and who != "copy":
         save_strip(bench, f"long_drift_{who}.png", {who: played})

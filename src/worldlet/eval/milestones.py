@@ -56,7 +56,10 @@ GATES: dict[str, tuple[Criterion, ...]] = {
         Criterion("action accuracy", "control.accuracy", 0.95),
         Criterion("physics", "physics.score", 0.8),
     ),
-    "long horizon": (Criterion(f"survived, {DRIFT_SECONDS} seconds", "drift.survived", SURVIVED),),
+    "long horizon": (
+        Criterion(f"survived, {DRIFT_SECONDS} seconds", "drift.survived", SURVIVED),
+        Criterion("until a lasting departure", "long_drift.horizon_s", DRIFT_SECONDS, unit="s"),
+    ),
 }  # fmt: skip
 
 CAPABILITIES: dict[str, tuple[str, ...]] = {

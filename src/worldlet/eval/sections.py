@@ -47,6 +47,7 @@ def tables(card: dict[str, Any]) -> list[Table]:
         milestones(card),
         *by_frames,
         terrain(card),
+        drift(card),
         physics(card),
         memory(card),
         judged(card),
@@ -217,6 +218,21 @@ def memory(card: dict[str, Any]) -> Table:
         "leaves. The game's camera never goes back, so that places stay on the screen meanwhile."
     )
     return Table("Memory by frames away", ("what", *at), rows, note)
+
+
+def drift(card: dict[str, Any]) -> Table:
+    """Return how long runs stay the game, and in what they leave it."""
+    rows = []
+    for part, played in (("drift", "a run of the closed loop"), ("long_drift", "minutes of play")):
+        for prefix, who in (("", "dream"), ("copy_", "copied frame"), ("real_", "real game")):
+            figure = card.get(part, {}).get(f"{prefix}horizon_s")
+            if figure and figure["value"] is not None:
+                left = [f"{name.replace('_', ' ')} {of['value']:.0%}" for name, of in figure["departed"].items()]
+                length = figure["frames"] / card["world"]["fps"]
+                spans = (number(figure["value"]), bounds(figure), number(length, 0), f"{figure['n']:,}")
+                rows.append((f"{who}, {played}", *spans, ", ".join(left) or "nothing"))
+    head = ("seconds until a lasting departure", "mean", "95 % interval", "of at most", "n", "left for good, by runs")
+    return Table("Drift over time", head, tuple(rows))
 
 
 JUDGED = {

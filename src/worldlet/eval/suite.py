@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from worldlet.eval import (
@@ -277,13 +278,21 @@ def _part(name: str, bench: Bench, folder: Path, key: str, report: Callable[[str
     part, done = PARTS[name], 0
     report(name, 0)
 
+    stopped = Event()
+
     def tick(n: int) -> None:
         nonlocal done
+        if stopped.is_set():
+            raise InterruptedError("the suite was stopped")  # ends what still runs ahead
         done += n
         report(name, n)
 
     working = replace(bench, tick=tick, keep=partial(_kept, folder, key))
-    figures = _kept(folder, key, name, lambda: part.measure(working))
+    try:
+        figures = _kept(folder, key, name, lambda: part.measure(working))
+    except BaseException:
+        stopped.set()
+        raise
     report(name, part.work(bench) - done)  # what was taken from an interrupted run took no work
     return figures
 
