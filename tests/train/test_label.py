@@ -89,7 +89,7 @@ def test_a_finished_judge_is_used_as_it_is(labelled, judge_folder) -> None:
 
 def test_labels_are_right_and_the_dark_is_dropped(unlabelled, judge_folder, tmp_path) -> None:
     out = tmp_path / "out"
-    result = label(LabelConfig(str(unlabelled), str(out), labelled=str(judge_folder)), QUIET)
+    result = label(LabelConfig(str(unlabelled), str(out), labelled=str(judge_folder), judge=JUDGE), QUIET)
     manifest = read_manifest(out)
     labels = manifest["labels"]
     assert result.finished and manifest["complete"] and "actions labelled" in result.words
@@ -113,9 +113,30 @@ def test_labels_are_right_and_the_dark_is_dropped(unlabelled, judge_folder, tmp_
     assert total > 90 and right / total > 0.8
 
 
+def test_the_accuracy_asked_for_holds_for_a_judge_that_is_trained_already(unlabelled, judge_folder, tmp_path) -> None:
+    about = InverseDynamics.load(judge_folder).about
+    kept, told = {}, {}
+    for accuracy in (0.5, 0.8, 0.97):
+        out = tmp_path / str(accuracy)
+        asked = LabelConfig(str(unlabelled), str(out), str(judge_folder), judge=replace(JUDGE, accuracy=accuracy))
+        label(asked, QUIET)
+        labels = read_manifest(out)["labels"]
+        kept[accuracy], told[accuracy] = labels["kept"], labels["judge"]["threshold"]
+        assert told[accuracy]["wanted"] == accuracy and "heard" not in labels["judge"]
+    assert told[0.8] == about["threshold"], "what it was trained for"
+    assert told[0.5]["sureness"] <= told[0.8]["sureness"] < told[0.97]["sureness"]
+    assert kept[0.5] >= kept[0.8] > kept[0.97]
+    assert InverseDynamics.load(judge_folder).about == about, "a judge that was only asked stays as it is"
+    old = InverseDynamics.load(judge_folder)
+    del old.about["heard"]
+    old.save(tmp_path / "old")
+    with pytest.raises(ValueError, match="tuned for an accuracy of 0.8 by an earlier version"):
+        label(LabelConfig(str(unlabelled), str(tmp_path / "new"), str(tmp_path / "old")), QUIET)
+
+
 def test_labelling_is_taken_up_after_a_kill(unlabelled, judge_folder, tmp_path, monkeypatch) -> None:
-    whole, killed = (LabelConfig(str(unlabelled), str(tmp_path / name), str(judge_folder), shard_episodes=1)
-                     for name in ("whole", "killed"))  # fmt: skip
+    settings = {"labelled": str(judge_folder), "shard_episodes": 1, "judge": JUDGE}
+    whole, killed = (LabelConfig(str(unlabelled), str(tmp_path / name), **settings) for name in ("whole", "killed"))
     label(whole, QUIET)
     from worldlet.train import label as module
 
@@ -146,12 +167,13 @@ def test_labelling_is_taken_up_after_a_kill(unlabelled, judge_folder, tmp_path, 
 def test_what_does_not_fit_is_one_sentence(change, words, judge_folder, tmp_path) -> None:
     folder = write_data(tmp_path / "dark", {"train": [dark(play(50, 60), 0, 61)]}, **change)
     with pytest.raises(ValueError, match=words):
-        label(LabelConfig(str(folder), str(tmp_path / "out"), labelled=str(judge_folder)), QUIET)
+        label(LabelConfig(str(folder), str(tmp_path / "out"), labelled=str(judge_folder), judge=JUDGE), QUIET)
 
 
 def test_the_verb(unlabelled, judge_folder, tmp_path, capsys) -> None:
     out = str(tmp_path / "out")
-    assert cli.main(["label", str(unlabelled), "--with", str(judge_folder), "--out", out]) == 0
+    given = ["--with", str(judge_folder), "--judge.accuracy", "0.8"]
+    assert cli.main(["label", str(unlabelled), *given, "--out", out]) == 0
     assert "actions labelled" in capsys.readouterr().out
     assert cli.main(["label", str(unlabelled), "--with", "a", "--codes", "b", "--out", out]) == 2
     assert "not both" in capsys.readouterr().err

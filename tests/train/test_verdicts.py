@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the training extra")
 
 from worldlet.train.verdicts import (  # noqa: E402
+    Tally,
     Verdicts,
     beyond,
     choose_threshold,
@@ -57,25 +58,25 @@ def test_confusion_tells_which_actions_look_alike() -> None:
 def test_the_threshold_keeps_as_much_as_it_may() -> None:
     right = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1]  # said a: the last two are wrong, and of the least sure
     held = verdicts([0] * 10, right, sure=[0.9, 0.9, 0.8, 0.8, 0.7, 0.7, 0.6, 0.5, 0.4, 0.3])
-    threshold = choose_threshold(held, 0.85)
+    threshold = choose_threshold(Tally.of(held), 0.85)
     assert (threshold.sureness, threshold.kept, threshold.reached) == (0.4, 0.9, True)
     assert threshold.accuracy == pytest.approx(8 / 9)
-    assert choose_threshold(held, 1.0).sureness == 0.5
-    assert choose_threshold(held, 0.5).kept == 1.0
+    assert choose_threshold(Tally.of(held), 1.0).sureness == 0.5
+    assert choose_threshold(Tally.of(held), 0.5).kept == 1.0
 
 
 def test_a_threshold_out_of_reach_says_so() -> None:
     held = verdicts([0, 0, 0, 0], [1, 0, 1, 0], sure=[0.9, 0.8, 0.7, 0.6])
-    threshold = choose_threshold(held, 0.99)
+    threshold = choose_threshold(Tally.of(held), 0.99)
     assert not threshold.reached and threshold.accuracy == 0.5
 
 
 def test_moments_equally_sure_stay_together() -> None:
     held = verdicts([0, 0, 0, 0], [0, 1, 1, 1], sure=[0.9, 0.9, 0.2, 0.2])
-    assert choose_threshold(held, 0.9).accuracy <= 0.5
+    assert choose_threshold(Tally.of(held), 0.9).accuracy <= 0.5
 
 
 def test_what_a_threshold_does_elsewhere() -> None:
-    found = beyond(verdicts([0, 0, 1, 1], [0, 1, 1, 1], sure=[0.9, 0.8, 0.7, 0.1]), 0.5)
+    found = beyond(Tally.of(verdicts([0, 0, 1, 1], [0, 1, 1, 1], sure=[0.9, 0.8, 0.7, 0.1])), 0.5)
     assert (found["kept"], found["dropped"], found["stayed"]) == (0.75, 0.25, {"accuracy": 0.6667})
-    assert beyond(verdicts([0], [0], sure=[0.1]), 0.5)["stayed"] is None
+    assert beyond(Tally.of(verdicts([0], [0], sure=[0.1])), 0.5)["stayed"] is None

@@ -22,7 +22,7 @@ from worldlet.train import checkpoint
 from worldlet.train.inverse_stage import InverseStage, InverseStageConfig
 from worldlet.train.loop import LoopConfig, fit
 from worldlet.train.moments import LabelledPlays, MomentTable, read_labelled
-from worldlet.train.verdicts import beyond, choose_threshold, confused_classes, confusion, figures, hear
+from worldlet.train.verdicts import Tally, beyond, choose_threshold, confused_classes, confusion, figures, hear
 
 CONFUSION_NAME = "confusion.png"
 LABELLED_NAME = "labelled.json"
@@ -90,6 +90,10 @@ def train_judge(
     found = InverseDynamics.load(out) if (out / JSON_NAME).exists() else None
     if found and found.about["threshold"]["wanted"] == config.accuracy:
         return found
+    if found and "heard" in found.about:
+        wants(found, config.accuracy)
+        found.save(out)
+        return found
     plays = read_labelled(labelled, config.max_frames)
     judge = found or _train(plays, out, config)
     if judge is None:
@@ -101,6 +105,22 @@ def train_judge(
     write_atomic(out / CONFUSION_NAME, draw_confusion(np.array(judge.about["held_out"]["confusion"]), names, title))
     judge.save(out)
     return judge
+
+
+def wants(judge: InverseDynamics, accuracy: float) -> None:
+    """Set the sureness from which on a trained judge's labels are kept to what ``accuracy`` takes on held-out plays.
+
+    ValueError where it does not hold what it takes to tell, as those of earlier versions.
+    """
+    if judge.about["threshold"]["wanted"] == accuracy:
+        return
+    if "heard" not in judge.about:
+        raise ValueError(
+            f"this judge was tuned for an accuracy of {judge.about['threshold']['wanted']:g} by an earlier version: "
+            "ask for that with --judge.accuracy, or give its labelled data instead"
+        )
+    tuning, report = (Tally.from_json(judge.about["heard"][name]) for name in ("tuning", "report"))
+    judge.about = {**judge.about, "threshold": _threshold(tuning, report, accuracy)}
 
 
 def summary(about: dict[str, Any]) -> str:
@@ -191,17 +211,23 @@ def _measure(judge: InverseDynamics, plays: LabelledPlays, config: JudgeConfig, 
         hear(judge, part, config.moments, make, 1 + config.after, config.game_steps // 2)
         for part in (plays.calibrate, plays.report)
     )
-    threshold = choose_threshold(tuning, config.accuracy)
+    tallies = Tally.of(tuning), Tally.of(report)
     return {
         "trained_on": {"episodes": len(plays.train), "actions": sum(len(play) for play in plays.train)},
         "held_out": figures(report, confused_classes(confusion(tuning)), judge.config.action_names),
-        "threshold": {
-            "sureness": threshold.sureness,
-            "wanted": config.accuracy,
-            "reached": threshold.reached,
-            "right_means": "same action" if report.classes_MA is None else "same outcome",
-            "held_out": beyond(report, threshold.sureness),
-        },
+        "threshold": _threshold(*tallies, config.accuracy),
+        "heard": {name: tally.to_json() for name, tally in zip(("tuning", "report"), tallies, strict=True)},
+    }
+
+
+def _threshold(tuning: Tally, report: Tally, wanted: float) -> dict[str, Any]:
+    threshold = choose_threshold(tuning, wanted)
+    return {
+        "sureness": threshold.sureness,
+        "wanted": wanted,
+        "reached": threshold.reached,
+        "right_means": "same outcome" if report.asked else "same action",
+        "held_out": beyond(report, threshold.sureness),
     }
 
 

@@ -32,7 +32,7 @@ from worldlet.data.shards import (
 from worldlet.dynamics.inverse import JSON_NAME, InverseDynamics
 from worldlet.manifest import write_atomic
 from worldlet.records import Episode
-from worldlet.train.judge import JudgeConfig, summary, train_judge
+from worldlet.train.judge import JudgeConfig, summary, train_judge, wants
 from worldlet.train.latent_codes import LatentCodesConfig, Named, find_codes, read_codes
 from worldlet.train.verdicts import sureness
 
@@ -120,6 +120,7 @@ def _by_judge(labelled: str, out: Path, source: DataManifest, config: LabelConfi
         judge: InverseDynamics | None = InverseDynamics.load(labelled)
         assert judge is not None
         example = judge.about["labelled_manifest"]
+        wants(judge, config.judge.accuracy)
     else:
         manifest = read_manifest(labelled)
         example = {name: manifest[name] for name in ("frame_size", "fps", "key_bindings")}
@@ -137,7 +138,7 @@ def _by_judge(labelled: str, out: Path, source: DataManifest, config: LabelConfi
         sure_T = sureness(probabilities_TA)
         return Labels(np.where(sure_T >= least, probabilities_TA.argmax(1), -1), sure_T)
 
-    shown = {name: value for name, value in judge.about.items() if name != "labelled_manifest"}
+    shown = {name: value for name, value in judge.about.items() if name not in ("labelled_manifest", "heard")}
     origin = {"by": "inverse dynamics", "judge": shown}
     return Labeller(judge.config.action_names, example["key_bindings"], read, origin)
 
@@ -208,7 +209,11 @@ def _begin(config: LabelConfig, source: DataManifest, labeller: Labeller) -> Dat
     if (out / MANIFEST_NAME).exists():
         found = read_manifest(out)
         if found["recording"] != recording:
-            raise ValueError(f"{out} was begun with {found['recording']}: use the same settings, or another folder")
+            before = found["recording"]
+            other = ", ".join(
+                f"{name} {before.get(name)!r}" for name in recording if before.get(name) != recording[name]
+            )
+            raise ValueError(f"{out} was begun with {other}: use the same settings, or another folder")
         for leftover in out.glob(f"*{UNFINISHED}"):
             leftover.unlink()
         return found

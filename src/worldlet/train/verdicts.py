@@ -57,6 +57,37 @@ class Verdicts:
         return same
 
 
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """How sure a judge was of moments whose action is known, and whether it was right: enough to set its threshold.
+
+    ``same_outcome_M`` counts what comes to the same as right, at the moments ``known_M`` that were asked about; it is
+    ``right_M`` at all of them where the game was not ``asked``.
+    """
+
+    sureness_M: NDArray[np.float64]
+    right_M: NDArray[np.bool_]
+    same_outcome_M: NDArray[np.bool_]
+    known_M: NDArray[np.bool_]
+    asked: bool
+
+    @classmethod
+    def of(cls, heard: Verdicts) -> Tally:
+        """Return what of verdicts decides."""
+        return cls(heard.sureness_M, heard.right_M, heard.same_outcome_M, heard.known_M, heard.classes_MA is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return values that JSON can hold."""
+        flags = {name: getattr(self, name).astype(int).tolist() for name in ("right_M", "same_outcome_M", "known_M")}
+        return {"sureness_M": self.sureness_M.tolist(), **flags, "asked": self.asked}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Tally:
+        """Return what `to_json` was made of."""
+        flags = {name: np.array(values[name], bool) for name in ("right_M", "same_outcome_M", "known_M")}
+        return cls(np.array(values["sureness_M"], np.float64), **flags, asked=bool(values["asked"]))
+
+
 def sureness(probabilities_TA: NDArray[np.float32], span: int = SPAN) -> NDArray[np.float64]:
     """Return how sure a judge is around each action of a play: the mean over ``span`` of the largest probability."""
     most_T = probabilities_TA.max(1).astype(np.float64)
@@ -178,16 +209,16 @@ class Threshold:
     reached: bool
 
 
-def choose_threshold(verdicts: Verdicts, wanted: float, least_kept: float = 0.1) -> Threshold:
+def choose_threshold(tally: Tally, wanted: float, least_kept: float = 0.1) -> Threshold:
     """Return the lowest sureness whose kept moments are right to the share ``wanted``.
 
     Where no threshold that keeps at least ``least_kept`` of the moments does, the most accurate one that does keep
     as much, with ``reached`` false. Right is what comes to the same, where the game could be asked, and then only
     moments count about which it was.
     """
-    order = np.argsort(-verdicts.sureness_M, kind="stable")
-    order = order[verdicts.known_M[order]]
-    sure, right = verdicts.sureness_M[order], verdicts.same_outcome_M[order]
+    order = np.argsort(-tally.sureness_M, kind="stable")
+    order = order[tally.known_M[order]]
+    sure, right = tally.sureness_M[order], tally.same_outcome_M[order]
     accuracy = np.cumsum(right) / np.arange(1, len(right) + 1)
     ends = np.flatnonzero(np.append(sure[1:] < sure[:-1], True))  # moments equally sure stay together
     ends = ends[(ends + 1) >= least_kept * len(right)]
@@ -196,14 +227,14 @@ def choose_threshold(verdicts: Verdicts, wanted: float, least_kept: float = 0.1)
     return Threshold(float(sure[end]), (end + 1) / len(right), float(accuracy[end]), bool(len(good)))
 
 
-def beyond(verdicts: Verdicts, least: float) -> dict[str, Any]:
+def beyond(tally: Tally, least: float) -> dict[str, Any]:
     """Return what a threshold does to moments that did not choose it: share kept and the accuracy of what stayed."""
-    kept = verdicts.sureness_M >= least
+    kept = tally.sureness_M >= least
     stayed = None
     if kept.any():
-        stayed = {"accuracy": _share(verdicts.right_M[kept])}
-        if verdicts.classes_MA is not None and (kept & verdicts.known_M).any():
-            stayed["same_outcome"] = _share(verdicts.same_outcome_M[kept & verdicts.known_M])
+        stayed = {"accuracy": _share(tally.right_M[kept])}
+        if tally.asked and (kept & tally.known_M).any():
+            stayed["same_outcome"] = _share(tally.same_outcome_M[kept & tally.known_M])
     return {"n": len(kept), "kept": _share(kept), "dropped": round(1 - float(kept.mean()), 4), "stayed": stayed}
 
 
