@@ -237,6 +237,28 @@ def test_pictures_train_the_tokenizer_alone(tmp_path):
         run(tmp_path / "shots", tmp_path / "other", actions=log)
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["one log", "folder of logs"])
+def test_an_action_log_that_has_changed_is_noticed_on_resume(tmp_path, monkeypatch, shared):
+    (tmp_path / "films").mkdir()
+    write_film(tmp_path / "films" / "play.mp4", film(actions(120)))
+    log = tmp_path / "films" / "play.csv"
+    write_log(log, enumerate(NAMES[action] for action in actions(120)), "frame,action")
+    settings = {"actions": str(log if shared else log.parent), **ALL}
+    source = tmp_path / "films" / "play.mp4"
+
+    def dies(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("worldlet.data.prepare.write_plan", dies)
+        run(source, tmp_path / "data", **settings)
+    write_log(log, enumerate(NAMES[action] for action in actions(120, seed=1)), "frame,action")
+    with pytest.raises(ValueError, match=r"begun with other settings \(action logs\)"):
+        run(source, tmp_path / "data", **settings)
+    write_log(log, enumerate(NAMES[action] for action in actions(120)), "frame,action")
+    assert run(source, tmp_path / "data", **settings).frames > 60
+
+
 def slow_run(source, out):
     code = (
         "import time\nfrom worldlet.data import writing\nplain = writing.encode_episode\n"

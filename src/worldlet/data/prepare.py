@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from worldlet.data.record import COVERAGE_NAME, SPLITS, frame_count
 from worldlet.data.shards import FORMAT, MANIFEST_NAME, DataManifest, read_manifest, write_manifest
 from worldlet.data.spans import FilterConfig
 from worldlet.data.survey import Survey, look_at, own_rate
-from worldlet.data.tracks import Tracks, with_actions, without_actions
+from worldlet.data.tracks import Tracks, log_of, with_actions, without_actions
 from worldlet.data.video import Source, find_sources
 from worldlet.data.vocabulary import key_bindings
 from worldlet.data.writing import remove_leftovers, report_plan, write_plan
@@ -34,6 +35,7 @@ from worldlet.manifest import hash_file, write_atomic
 
 SURVEY_FOLDER = ".survey"
 _SETTINGS_NAME = "settings.json"
+_LOGS = "action logs"  # as the error calls what they hold
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,8 @@ def _begin(config: PrepareConfig, folder: Path, sources: Sequence[Source]) -> No
         return
     if not isinstance(found, dict):
         raise ValueError(f"{folder} holds another data set: choose another folder")
-    other = [name for name in wanted if found.get(name) != wanted[name]]
+    # Earlier versions did not note what the action logs held.
+    other = [name for name in wanted if found.get(name, wanted[name] if name == _LOGS else None) != wanted[name]]
     if other:
         raise ValueError(
             f"{folder} was begun with other settings ({', '.join(other)}): use the same to go on, or another folder"
@@ -301,7 +304,18 @@ def _begin(config: PrepareConfig, folder: Path, sources: Sequence[Source]) -> No
 def _settings(config: PrepareConfig, sources: Sequence[Source]) -> dict[str, Any]:
     """Return what a resumed run must have in common with the one it goes on with."""
     settings = {name: value for name, value in to_dict(config).items() if name not in ("source", "out")}
-    return settings | {"files": {source.name: sum(f.stat().st_size for f in source.files) for source in sources}}
+    settings |= {"files": {source.name: sum(f.stat().st_size for f in source.files) for source in sources}}
+    return settings | ({_LOGS: _hash_logs(Path(config.actions).expanduser(), sources)} if config.actions else {})
+
+
+def _hash_logs(logs: Path, sources: Sequence[Source]) -> dict[str, str]:
+    """Return the hash of each source's action log, of those that have one."""
+    hashes, found = dict[Path, str](), dict[str, str]()
+    for source in sources:
+        with suppress(ValueError, OSError):  # a log that is missing is told of where it is read
+            path = log_of(logs, source.name)
+            found[source.name] = hashes[path] = hashes.get(path) or hash_file(path).sha256
+    return found
 
 
 def _look(config: PrepareConfig, sources: Sequence[Source], skipped: dict[str, str]) -> list[Survey]:

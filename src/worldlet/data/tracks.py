@@ -53,7 +53,7 @@ def with_actions(
         try:
             if survey.source.kind == "pictures":
                 raise ValueError("pictures take no action log: give a video, or leave --actions out")
-            log = read_log(_log_of(logs, name), name, shared=len(surveys) > 1 and logs.is_file())
+            log = read_log(log_of(logs, name), name, shared=len(surveys) > 1 and logs.is_file())
             named.append((survey, align(log, survey.times_F, survey.picked_T, delay)))
         except (ValueError, OSError) as error:
             skipped[name] = str(error)
@@ -69,7 +69,8 @@ def with_actions(
     return Tracks(tuple(tracks), tuple(action_names), tuple(mirror_of))
 
 
-def _log_of(logs: Path, video: str) -> Path:
+def log_of(logs: Path, video: str) -> Path:
+    """Return a video's action log: ``logs`` itself, or that of its name in a folder; ValueError where there is none."""
     if not logs.exists():
         raise ValueError(f"{logs} does not exist: give the action log, or a folder of logs named like the videos")
     if logs.is_file():
