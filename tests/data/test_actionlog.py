@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from worldlet.data.actionlog import UNKNOWN, align, read_log
-from worldlet.data.survey import pick, repeat_period
+from worldlet.data.survey import _rate, pick, repeat_period
 from worldlet.data.vocabulary import key_bindings, mirror_name, number_actions
 
 TIMES = np.arange(10) / 10
@@ -24,6 +24,12 @@ def test_a_row_holds_from_its_frame_until_the_next_row(tmp_path):
     sparse = log(tmp_path, "frame,action\n0,left\n3,noop\n4,jump\n9,noop\n")
     assert align(sparse, TIMES, ALL) == ["left"] * 3 + ["noop"] + ["jump"] * 5
     assert align(sparse, TIMES, ALL[::2]) == ["left", "left", "jump", "jump"]
+
+
+def test_a_clock_of_two_paces_has_a_rate():
+    times = np.cumsum([0.0, 0.02, 0.02, 1.0, 1.0])  # between its gaps lies none of them
+    assert _rate(times) == (pytest.approx(50.0), False)
+    assert pick(times, 50.0)[:4].tolist() == [0, 1, 2, 2] and len(pick(times, 50.0)) == 103
 
 
 def test_times_and_frame_numbers_say_the_same(tmp_path):

@@ -141,7 +141,8 @@ def _rate(times_F: NDArray[np.float64]) -> tuple[float, bool]:
     mean = float(gaps.mean())
     if np.abs(gaps - mean).max() < 0.5 * mean:
         return 1 / mean, True
-    usual = gaps[np.abs(gaps - np.median(gaps)) <= 0.25 * np.median(gaps)]  # a mean, because times are rounded
+    middle = np.sort(gaps)[(len(gaps) - 1) // 2]  # one of them: between two of them there may be none
+    usual = gaps[np.abs(gaps - middle) <= 0.25 * middle]  # a mean, because times are rounded
     return 1 / max(float(usual.mean()), 1e-3), False
 
 
