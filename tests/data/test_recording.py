@@ -189,6 +189,19 @@ def test_a_folder_of_other_settings_is_refused(recorded):
     assert hashes(recorded) == before
 
 
+def test_a_refusal_is_one_line_however_much_differs(recorded):
+    def refused(**changes):
+        with pytest.raises(ValueError) as error:
+            record(config(recorded, **changes), QUIET)
+        return str(error.value)
+
+    other_game = refused(env="worldlet/Platformer-v0")
+    assert other_game.count("(now ") == 1 and "(now 'worldlet/Platformer-v0')" in other_game
+    much = refused(seed=5, episode_steps=7, shard_episodes=9, options={"height": 32, "width": 32}, frames=100)
+    assert "and 3 more: use the same settings" in much
+    assert len(refused(options={"height": 32, "width": 48, "length": 123456789, "facts": False})) < 250
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(ValueError, match="not a data folder"):

@@ -229,9 +229,18 @@ def _check_same(folder: Path, found: DataManifest, wanted: DataManifest) -> None
     }
     ours = wanted["recording"] | {"frame_size": wanted["frame_size"], "action_names": wanted["action_names"]}
     other = [name for name in ours if theirs.get(name) != ours[name]]
+    if "env" in other:
+        other = ["env"]  # all else follows from it
     if other:
-        was = ", ".join(f"{name} {theirs.get(name)!r} (now {ours[name]!r})" for name in other)
-        raise ValueError(f"{folder} was begun with {was}: use the same settings to go on, or another folder")
+        was = ", ".join(f"{name} {_short(theirs.get(name))} (now {_short(ours[name])})" for name in other[:3])
+        more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+        raise ValueError(f"{folder} was begun with {was}{more}: use the same settings to go on, or another folder")
+
+
+def _short(value: Any) -> str:
+    """Return a setting as a message has room for it."""
+    told = repr(value)
+    return told if len(told) <= 40 else f"{told[:37]}..."
 
 
 def players_of(config: RecordConfig) -> str:
