@@ -5,14 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from worldlet.eval import (
     baselines,
@@ -36,6 +32,7 @@ from worldlet.eval.bench import FULL, QUICK, Bench, Dreamer, Size
 from worldlet.eval.card import FORMAT, PAGE_NAME, write_card
 from worldlet.eval.gold import CONTEXT, FIRST_SEED, Gold, load_gold
 from worldlet.eval.leaks import leaks_figure
+from worldlet.eval.parts import Part, measure_part, progress
 from worldlet.eval.reading import GameReader, reader_for
 from worldlet.eval.real import RealSession
 from worldlet.eval.recorded import RecordedSuite, load_recorded
@@ -71,17 +68,6 @@ class EvalConfig:
     """time to train the inverse-dynamics judge of a game without a frozen suite"""
     rollouts: Path | None = None
     """folder of another system's frames: these are scored, by the same code, in place of a world (docs/card.md)"""
-
-
-class Part(NamedTuple):
-    """One part of the suite and what it needs."""
-
-    work: Callable[[Bench], int]
-    measure: Callable[[Bench], dict[str, Any]]
-    needs_gold: bool
-    needs_reader: bool
-    needs_recorded: bool = False
-    full_only: bool = False
 
 
 PARTS = {
@@ -163,7 +149,7 @@ def evaluate_rollouts(config: EvalConfig, folder: Path) -> dict[str, Any]:
     for place in folders:
         others.read_rollout(place)
     world = others.describe(folder)
-    with _progress(len(folders)) as report:
+    with progress(len(folders)) as report:
         figures = others.measure_rollouts(
             folder, networks, Path(config.out) / "pictures", lambda n: report("rollouts", 1)
         )
@@ -205,8 +191,8 @@ def measure_world(
     judged, not_judged = _sort_parts(bench, misfit)
     parts = out / "parts"
     key = _key(bench)
-    with _progress(sum(PARTS[name].work(bench) for name in judged)) as report:
-        figures = {name: _part(name, bench, parts, key, report) for name in judged}
+    with progress(sum(PARTS[name].work(bench) for name in judged)) as report:
+        figures = {name: measure_part(name, PARTS[name], bench, parts, key, report) for name in judged}
     card = {
         "format": FORMAT,
         "world": _world(engine),
@@ -273,43 +259,6 @@ def _is_asked(part: Part, bench: Bench) -> bool:
     return isinstance(bench.gold, RecordedSuite) or not part.needs_recorded
 
 
-def _part(name: str, bench: Bench, folder: Path, key: str, report: Callable[[str, int], None]) -> dict[str, Any]:
-    """Measure one part, or take what an interrupted run has left of it."""
-    part, done = PARTS[name], 0
-    report(name, 0)
-
-    stopped = Event()
-
-    def tick(n: int) -> None:
-        nonlocal done
-        if stopped.is_set():
-            raise InterruptedError("the suite was stopped")  # ends what still runs ahead
-        done += n
-        report(name, n)
-
-    working = replace(bench, tick=tick, keep=partial(_kept, folder, key))
-    try:
-        figures = _kept(folder, key, name, lambda: part.measure(working))
-    except BaseException:
-        stopped.set()
-        raise
-    report(name, part.work(bench) - done)  # what was taken from an interrupted run took no work
-    return figures
-
-
-def _kept(folder: Path, key: str, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what ``make`` does, or what an interrupted run has left under this name and key; keep it."""
-    path = folder / f"{name}.json"
-    if path.is_file():
-        kept = json.loads(path.read_text())
-        if kept["key"] == key:
-            return dict(kept["made"])
-    made = make()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps({"key": key, "made": made}).encode())
-    return dict(json.loads(path.read_text())["made"])
-
-
 def _key(bench: Bench) -> str:
     """Return a hash over all that a part's figures depend on: world, suite, size, and the measuring code."""
     code = hashlib.sha256()
@@ -324,22 +273,6 @@ def _key(bench: Bench) -> str:
         mean = b"" if bench.gold.mean_HWC is None else bench.gold.mean_HWC.tobytes()
         parts += [json.dumps(bench.gold.options, sort_keys=True), hashlib.sha256(mean).hexdigest()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[str, int], None]]:
-    """Show a bar with the time left, on standard error; yields ``report(part, units)``."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description:14}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("eval", total=total)
-
-        def report(part: str, units: int) -> None:
-            progress.update(task, advance=units, description=part)
-
-        yield report
 
 
 def _suite(gold: Gold | RecordedSuite | None, size: Size) -> dict[str, Any]:
