@@ -51,15 +51,14 @@ def measure(bench: Bench) -> dict[str, Any]:
     films: list[list[NDArray[np.uint8]]] = []
     for seed, (entry, way) in enumerate(outings(bench, away)):
         play = bench.suite.replay(entry)
-        first_HWC = play.frames_THWC[entry.start]
         dream, real = bench.dream(play, entry.start, seed), _real(bench, entry)
         bench.tick(CONTEXT)
         for prefix, session in (("", dream), ("real_", real)):
-            seen[prefix].append(go_and_return(bench, session, first_HWC, way, away))
+            seen[prefix].append(go_and_return(bench, session, way, away))
         bench.tick(_steps(away) - CONTEXT)
-        seen["copy_"].append([Back(0.0, 0.0, False, [first_HWC])] * len(away))
+        seen["copy_"].append([Back(0.0, 0.0, False, [])] * len(away))
         if len(films) < 2 * SHOWN:
-            films += [[first_HWC, *seen[prefix][-1][-1].film] for prefix in ("real_", "")]
+            films += [seen[prefix][-1][-1].film for prefix in ("real_", "")]
     bench.tick((bench.size.memory - len(seen[""])) * _steps(away))
     _draw(bench, seen, films, away)
     figures: dict[str, Any] = {}
@@ -73,7 +72,7 @@ def measure(bench: Bench) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Back:
-    """What is read when the hero is back, as `measure` says; ``film``: the frames at his furthest, and there."""
+    """What is read when the hero is back, as `measure` says; ``film``: the frames before, out there, and then."""
 
     same: float
     screen: float
@@ -95,13 +94,14 @@ def outings(bench: Bench, away: tuple[int, ...]) -> Iterator[tuple[GoldPlay, str
                 break
 
 
-def go_and_return(
-    bench: Bench, session: Playable, first_HWC: NDArray[np.uint8], way: str, away: tuple[int, ...]
-) -> list[Back]:
-    """Send the hero off in a session and let copies of it come back after each time away."""
+def go_and_return(bench: Bench, session: Playable, way: str, away: tuple[int, ...]) -> list[Back]:
+    """Send the hero off in a session and let copies of it come back after each time away.
+
+    What is left is what the session itself showed last: what the tokenizer loses is no loss of memory.
+    """
     there, wait, back = _moves(bench, way)
+    first_HWC = frame_HWC = session.frame
     first = bench.eyes.read(first_HWC)
-    frame_HWC = first_HWC
     for _ in range(LEG):
         frame_HWC = session.step(there).frame
     found, gone = [], 2 * LEG
@@ -113,7 +113,7 @@ def go_and_return(
         home, home_HWC = session.fork(), frame_HWC
         for _ in range(LEG):
             home_HWC = home.step(back).frame
-        found.append(_compare(first, bench.eyes.read(home_HWC), left, [frame_HWC, home_HWC]))
+        found.append(_compare(first, bench.eyes.read(home_HWC), left, [first_HWC, frame_HWC, home_HWC]))
     return found
 
 
@@ -124,8 +124,8 @@ def _compare(first: Any, last: Any, left: bool, film: list[NDArray[np.uint8]]) -
     place_hw = np.zeros(first.tiles.shape, dtype=bool)
     columns = cells(hero_box(first.hero, AROUND), place_hw.shape)[1]
     place_hw[:, columns] = True
-    open_hw = ~covered(first) & ~covered(last)
-    same_hw = first.tiles == last.tiles
+    open_hw = first.clear & ~covered(first) & ~covered(last)
+    same_hw = (first.tiles == last.tiles) & last.clear
     return Back(
         float(same_hw[open_hw & place_hw].mean()), float(same_hw[open_hw].mean()),
         last.hero is not None and _displaced(first, last) <= HOME, film,

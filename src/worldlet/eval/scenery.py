@@ -64,6 +64,7 @@ def covered(reading: Any) -> NDArray[np.bool_]:
 class Scenery:
     """The kinds of tiles on the screen, each as it was last seen uncovered (`UNKNOWN` where it never was).
 
+    Cells that look like no tile, such as what a hero leaves behind in a dream, are not believed either.
     ``open_hw``: what the last reading showed uncovered; ``before_hw``: what was known until then, scrolled along.
     Around a hero who is lost, nothing is believed until he is found, and nothing at all while there are two.
     """
@@ -80,7 +81,7 @@ class Scenery:
         self._puffs_hw = np.maximum(scroll(self._puffs_hw, columns, 0) - 1, 0)
         for x, y in reading.enemies:
             self._puffs_hw[cells(enemy_box(x, y), self._puffs_hw.shape)] = PUFF_FRAMES
-        hidden_hw = covered(reading) | (self._puffs_hw > 0)
+        hidden_hw = covered(reading) | (self._puffs_hw > 0) | ~reading.clear
         if reading.hero is not None:
             self._hero_box = hero_box(reading.hero, TILE)
         elif self._hero_box is not None:

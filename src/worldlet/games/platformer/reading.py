@@ -3,7 +3,7 @@
 The same reader judges real and dreamed frames, and gives a scripted player the same eyes in both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +28,7 @@ from worldlet.games.platformer.rules import COLUMNS, SCREEN, hero_sprite
 
 # Mean squared errors of a colour value (0 to 255) up to which the hero, and the puff he dies in, count as found.
 HERO_ERROR, PUFF_ERROR = 2500.0, 500.0
+TILE_ERROR = 400.0  # the same, up to which a cell is a tile and no remains of something else
 _HOOD, _BODY = np.array([(232, 40, 96), (40, 96, 220)], dtype=np.int32)
 _ENEMY = np.array((150, 60, 214), dtype=np.int32)
 _WHITE = np.array((255, 255, 255), dtype=np.int32)
@@ -61,6 +62,9 @@ class Reading:
     hero: HeroReading | None
     enemies: tuple[tuple[int, int], ...]  # x, y of the 8x8 boxes on the screen, those knocked out left out
     doubles: int = 0  # further pictures of the hero, of whom there should be one
+    clear: np.ndarray = field(
+        default_factory=lambda: np.ones((ROWS, COLUMNS), dtype=bool)
+    )  # cells that look like tiles
 
 
 def truth(env: gymnasium.Env[Any, Any]) -> Reading:
@@ -88,12 +92,12 @@ def read_frame(frame_HWC: np.ndarray) -> Reading:
     """
     if frame_HWC.shape != (SCREEN, SCREEN, 3) or frame_HWC.dtype != np.uint8:
         raise ValueError(f"a platformer frame is uint8 (128, 128, 3), this is {frame_HWC.dtype} {frame_HWC.shape}")
-    theme, tiles = _read_tiles(frame_HWC)
+    theme, tiles, clear = _read_tiles(frame_HWC)
     channels_CHW = np.ascontiguousarray(frame_HWC.transpose(2, 0, 1)).astype(np.int32)
     hero, doubles = _find_hero(frame_HWC, channels_CHW)
     enemies = _find_enemies(frame_HWC, channels_CHW)
     _look_behind(frame_HWC, theme, tiles, hero, enemies)
-    return Reading(theme, KIND_OF_TILE[tiles], tiles, hero, enemies, doubles)
+    return Reading(theme, KIND_OF_TILE[tiles], tiles, hero, enemies, doubles, clear)
 
 
 @lru_cache
@@ -103,13 +107,15 @@ def _flat_atlases() -> tuple[np.ndarray, np.ndarray]:
     return rows, (rows**2).sum(1)
 
 
-def _read_tiles(frame: np.ndarray) -> tuple[str, np.ndarray]:
-    """The theme whose tiles fit best over the screen, and the best-fitting tile of that theme in each cell."""
+def _read_tiles(frame: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
+    """The theme whose tiles fit best over the screen, the best-fitting tile of it in each cell, and where it fits."""
     cells = frame.reshape(ROWS, TILE, COLUMNS, TILE, 3).swapaxes(1, 2).reshape(ROWS * COLUMNS, -1).astype(np.float32)
     rows, norms = _flat_atlases()
     errors = (norms - 2 * cells @ rows.T).reshape(ROWS * COLUMNS, len(THEMES), -1)
     best = int(errors.min(2).sum(0).argmin())
-    return THEMES[best], errors[:, best].argmin(1).reshape(ROWS, COLUMNS).astype(np.uint8)
+    clear = errors[:, best].min(1) + (cells**2).sum(1) <= TILE_ERROR * cells.shape[1]
+    tiles = errors[:, best].argmin(1).astype(np.uint8)
+    return THEMES[best], tiles.reshape(ROWS, COLUMNS), clear.reshape(ROWS, COLUMNS)
 
 
 def _look_behind(
