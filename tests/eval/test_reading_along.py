@@ -85,3 +85,12 @@ def test_tiles_are_eight_pixels() -> None:
     from worldlet.games.platformer import art
 
     assert art.TILE == TILE
+
+
+def test_any_game_that_can_be_recorded_is_a_real_session() -> None:
+    """A class by its module and name is known to `worldlet.games.make` alone."""
+    session = RealSession("tests.games.odd_games:Shows", 3)
+    assert session.frame.dtype == np.uint8 and session.frame.shape[2] == 3
+    twin = session.fork()
+    assert np.array_equal(session.step(0).frame, twin.step(0).frame)
+    assert session.env.metadata["action_names"]

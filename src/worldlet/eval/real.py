@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from worldlet.games import make
 from worldlet.records import StepResult
 
 
@@ -72,12 +73,8 @@ def idle_action(action_names: Sequence[str]) -> int:
 
 
 def open_game(env_id: str) -> Any:
-    """Make the bare Gymnasium environment ``env_id`` (no wrappers, since the copies of a game must be cheap)."""
-    import gymnasium
-
-    import worldlet.games  # noqa: F401  registers the games
-
-    return gymnasium.make(env_id, disable_env_checker=True).unwrapped
+    """Open a game as `worldlet.games.make` does, without wrappers, since the copies of a game must be cheap."""
+    return make(env_id).unwrapped
 
 
 def replay(env_id: str, level_seed: int, actions: Sequence[int]) -> Play:
