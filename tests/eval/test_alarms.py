@@ -14,7 +14,7 @@ from worldlet.eval.horizon import FLOORS
 
 
 def value(number: float) -> dict[str, Any]:
-    return {"value": number, "n": 9}
+    return {"value": number, "n": 9, "interval": None}
 
 
 def names(card: dict[str, Any]) -> set[str]:
@@ -77,6 +77,18 @@ def test_each_departure_has_its_name(part: str, measure: str) -> None:
     (alarm,) = alarms(card)
     assert (alarm.name, alarm.path) == (DEPARTURES[measure], f"{part}.horizon_s")
     assert "25% of 8 runs" in alarm.text and "after 4.0 s" in alarm.text and "the real game: 0%" in alarm.text
+
+
+def test_places_that_come_back_changed() -> None:
+    def card(changed: dict[str, Any], real: dict[str, Any]) -> dict[str, Any]:
+        return {"memory": {"same": {"16": value(0.99), "32": changed}, "real_same": {"16": value(0.99), "32": real}}}
+
+    (alarm,) = alarms(card({**value(0.7), "interval": [0.5, 0.9]}, value(0.99)))
+    assert (alarm.name, alarm.path) == ("places come back changed", "memory.same.32")
+    assert names(card({**value(0.7), "interval": None}, value(0.99))) == {"places come back changed"}
+    assert names(card({**value(0.7), "interval": [0.5, 1.0]}, value(0.99))) == set(), "perhaps by chance"
+    assert names(card({**value(0.7), "value": None, "interval": None}, value(0.99))) == set()
+    assert names(card({**value(0.7), "interval": [0.5, 0.9]}, {**value(0.0), "value": None})) == set()
 
 
 def test_leaks_are_told_one_by_one() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from worldlet.eval.ahead import WORKERS, ahead
 from worldlet.eval.bench import Bench
-from worldlet.eval.horizon import SUSTAINED, Watched, band, figures, first_lasting, judge
+from worldlet.eval.horizon import SUSTAINED, Watched, _score, band, figures, first_lasting, judge
 from worldlet.eval.looks import EVERY, LEVELS, WINDOW, Looks, Window, colours, laplacian, look, token_entropy
 
 
@@ -92,6 +92,14 @@ def test_bands_reach_a_little_beyond_what_the_real_game_shows() -> None:
     assert band([10.0, 10.0], "sharpness") == (9.0, 11.0)
     assert band([0.02, 0.04], "moving") == (0.01, pytest.approx(0.06))
     assert band([], "coin") == (-np.inf, np.inf)
+
+
+def test_a_score_is_1_at_the_edge_of_a_band() -> None:
+    assert _score(0.0, -2.0, 2.0) == 0
+    assert _score(2.0, -2.0, 2.0) == _score(-2.0, -2.0, 2.0) == 1
+    assert _score(-5.0, -2.0, 2.0) == 2.5
+    assert _score(None, -2.0, 2.0) is None and _score(1.0, *band([], "coin")) is None
+    assert (_score(3.0, 3.0, 3.0), _score(4.0, 3.0, 3.0)) == (0, 2)
 
 
 def test_only_what_lasts_is_a_departure() -> None:
