@@ -10,8 +10,8 @@ MIN_P = 0.7
 """Inside the picture: what a past decides is taken, and only what is as good as equally likely is left to chance."""
 EDGE_MIN_P, EDGE_CELLS = 0.05, 2
 """In the outermost cells, so many deep, while the picture moves as a whole: what comes into view there is chance."""
-BUSY = 0.1
-"""The picture moves as a whole where more than this share of its cells change."""
+BUSY = 0.06
+"""The picture moves as a whole where more than this share of its cells change (the platformer: 0.05 at most, or more)."""
 
 
 def least_shares(grid: tuple[int, int], moves_B: Tensor) -> Tensor:
