@@ -11,7 +11,7 @@ MIN_P = 0.7
 EDGE_MIN_P, EDGE_CELLS = 0.05, 2
 """In the outermost cells, so many deep, while the picture moves as a whole: what comes into view there is chance."""
 BUSY = 0.06
-"""The picture moves as a whole where more than this share of its cells change (the platformer: 0.05 at most, or more)."""
+"""The picture moves as a whole where more than this share of its cells change; hero and enemies change 0.05 at most."""
 
 
 def least_shares(grid: tuple[int, int], moves_B: Tensor) -> Tensor:
