@@ -109,6 +109,8 @@ def test_in_the_game_every_place_is_as_it_was_left(figures_of: Callable[..., dic
 def test_who_copies_or_stays_has_left_nothing(figures_of: Callable[..., dict[str, Any]]) -> None:
     figures = figures_of(Deaf)
     assert figures["score"]["value"] == figures["copy_score"]["value"] == 0.0
+    assert {figure["left"] for figure in figures["same"].values()} == {0}
+    assert {figure["left"] for figure in figures["real_same"].values()} == {2}
 
 
 def test_a_place_that_is_not_what_was_left_is_caught(figures_of: Callable[..., dict[str, Any]]) -> None:

@@ -41,7 +41,8 @@ def work(bench: Bench) -> int:
 def measure(bench: Bench) -> dict[str, Any]:
     """Compare the place where the hero is back with what he left, by frames away, tile by tile as read.
 
-    ``same``: the share of tiles around him that read as they did, 0 where he never left or another theme is read;
+    ``same``: the share of tiles around him that read as they did, 0 where he never left or another theme is read
+    (``left`` beside it counts the runs in which he did);
     ``screen``: the same over the whole screen; ``returned``: runs in which he left and is back where he was.
     The same for the real game (``real_``) and a still picture (``copy_``), which nobody leaves. ``score``: the mean of
     ``same`` over all times away. Units of intervals: runs.
@@ -56,7 +57,7 @@ def measure(bench: Bench) -> dict[str, Any]:
         for prefix, session in (("", dream), ("real_", real)):
             seen[prefix].append(go_and_return(bench, session, way, away))
         bench.tick(_steps(away) - CONTEXT)
-        seen["copy_"].append([Back(0.0, 0.0, False, [])] * len(away))
+        seen["copy_"].append([Back(0.0, 0.0, False, False, [])] * len(away))
         if len(films) < 2 * SHOWN:
             films += [seen[prefix][-1][-1].film for prefix in ("real_", "")]
     bench.tick((bench.size.memory - len(seen[""])) * _steps(away))
@@ -66,6 +67,8 @@ def measure(bench: Bench) -> dict[str, Any]:
         for name in ("same", "screen", "returned"):
             by_time = [[[float(getattr(run[k], name))] for run in runs] for k in range(len(away))]
             figures[prefix + name] = {str(t): mean_figure(values) for t, values in zip(away, by_time, strict=True)}
+        for k, time in enumerate(away):
+            figures[f"{prefix}same"][str(time)]["left"] = sum(run[k].left for run in runs)
         figures[f"{prefix}score"] = mean_figure([[float(np.mean([back.same for back in run]))] for run in runs])
     return figures | {"outings": figure(len(seen[""]), len(bench.suite.control))}
 
@@ -77,6 +80,7 @@ class Back:
     same: float
     screen: float
     returned: bool
+    left: bool
     film: list[NDArray[np.uint8]]
 
 
@@ -120,7 +124,7 @@ def go_and_return(bench: Bench, session: Playable, way: str, away: tuple[int, ..
 def _compare(first: Any, last: Any, left: bool, film: list[NDArray[np.uint8]]) -> Back:
     """Compare what is read at home with what was left, where neither hero nor enemies hide it."""
     if not left or last.theme != first.theme:
-        return Back(0.0, 0.0, False, film)
+        return Back(0.0, 0.0, False, left, film)
     place_hw = np.zeros(first.tiles.shape, dtype=bool)
     columns = cells(hero_box(first.hero, AROUND), place_hw.shape)[1]
     place_hw[:, columns] = True
@@ -128,7 +132,7 @@ def _compare(first: Any, last: Any, left: bool, film: list[NDArray[np.uint8]]) -
     same_hw = (first.tiles == last.tiles) & last.clear
     return Back(
         float(same_hw[open_hw & place_hw].mean()), float(same_hw[open_hw].mean()),
-        last.hero is not None and _displaced(first, last) <= HOME, film,
+        last.hero is not None and _displaced(first, last) <= HOME, left, film,
     )  # fmt: skip
 
 
