@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worldlet.data import codec
 from worldlet.data.codec import (
     FRAME_MEMBERS,
     choose_encoding,
@@ -127,3 +128,15 @@ def test_nothing_is_ever_unpickled(tmp_path):
     np.savez(tmp_path / "evil.npz", coins=np.array([{}] * 4, dtype=object))
     with pytest.raises(ValueError, match="allow_pickle=False"):
         decode_episode({**members, "facts.npz": (tmp_path / "evil.npz").read_bytes()})
+
+
+def test_clearly_drawn_frames_are_not_tried_as_video(monkeypatch):
+    tried = []
+    real = codec.encode_frames
+    monkeypatch.setattr(codec, "encode_frames", lambda frames, fps: (tried.append(len(frames)), real(frames, fps))[1])
+    drawn = np.zeros((40, 32, 32, 3), np.uint8)
+    drawn[np.arange(40), :, np.arange(40) % 32] = 200
+    assert codec.choose_encoding(drawn) == codec.XZ and not tried
+    noise = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    codec.choose_encoding(noise)
+    assert tried == [32]
