@@ -139,7 +139,7 @@ def test_recorded_episodes_are_a_suite_where_no_game_is_at_hand(tmp_path: Path) 
     assert np.array_equal(real.frames_THWC[7], tests[entry.level_seed].frames_THWC[7])
     assert real.actions == tuple(tests[entry.level_seed].actions_T[: len(real.actions)])
     card = measure_world(Echo(), suite, None, replace(TINY, rollouts=5), tmp_path / "out", None, "x")
-    assert card["not_judged"].keys() == {"control", "drift"}
+    assert card["not_judged"].keys() == {"control", "drift", "physics", "memory"}
     assert card["rollout"]["psnr_db"] == card["rollout"]["copy_psnr_db"]
     assert card["rollout"]["hero_psnr_db"]["1"]["n"] == 0
     assert card["judged"]["changed"]["value"] == card["judged"]["wrongly_changed"]["value"] == 0.0
@@ -204,7 +204,7 @@ def test_the_command_on_the_card_says_how_long_the_judge_was_trained(tmp_path: P
     engine = Echo()
     engine.folder = None  # type: ignore[attr-defined]
     monkeypatch.setattr("worldlet.engine.engine.load", lambda *args, **options: engine)
-    monkeypatch.setattr(suite, "measure_world", lambda *args: commands.append(args[6]))
+    monkeypatch.setattr(suite, "measure_world", lambda *args: commands.append(args[6]) or {})
     folder = data_set(tmp_path / "data", clean(), env_id="elsewhere/Square-v0", action_names=["only"])
     for minutes, ending in ((0.5, " --judge_minutes 0.5"), (2.0, f"--data {folder}")):
         suite.evaluate(EvalConfig("x", tmp_path / "out", data=folder, judge_minutes=minutes))
