@@ -15,7 +15,7 @@ from worldlet.dynamics import DynamicsConfig, Features, Window, build_dynamics  
 from worldlet.dynamics.neighbours import Neighbours  # noqa: E402
 from worldlet.train import rollout  # noqa: E402
 from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig  # noqa: E402
-from worldlet.train.rollout import around, disturb, free_run, rollout_features  # noqa: E402
+from worldlet.train.rollout import around, disturb, free_run, hide, rollout_features  # noqa: E402
 from worldlet.train.windows import Cut, cut_windows, inside  # noqa: E402
 
 GRID, N, V = (4, 6), 24, 12
@@ -354,3 +354,24 @@ def test_windows_hold_the_hero_or_what_moves_and_the_cells_they_name(told):
         assert bool(columns[0]) == (left == 0) and bool(columns[-1]) == (left + 8 == 16)
     values = torch.arange(12 * 16).expand(6, 3, -1)
     assert torch.equal(inside(values, cut)[:, 2], cut.cells_BN)
+
+
+def test_what_moves_is_hidden_by_what_was_there_and_nothing_else():
+    """A thing (token 9) walks over a floor of numbered cells: hidden frames show the floor, others stay."""
+    torch.manual_seed(0)
+    clips, frames, cells = 40, 10, 12
+    tokens = torch.arange(cells).expand(clips, frames, cells).clone() + 20
+    mobile = torch.zeros(clips, frames, cells, dtype=torch.bool)
+    for t in range(frames):
+        tokens[:, t, t], mobile[:, t, t] = 9, True
+    tokens[:, :, 11], mobile[:, :, 11] = 7, True  # always moving: nobody knows what is behind
+    seen = hide(tokens, mobile, 0.5, first=2, most=3)
+    floor = torch.arange(cells).expand_as(tokens) + 20
+    changed = seen != tokens
+    assert (seen[changed] == floor[changed]).all() and mobile[changed].all() and not changed[..., 11].any()
+    hidden_BT = changed.any(-1)
+    assert 10 <= hidden_BT.any(1).sum() <= 30 and not hidden_BT[:, :2].any()
+    assert set(hidden_BT.sum(1).tolist()) == {0, 1, 2, 3}
+    assert torch.equal(hide(tokens, mobile, 0.0), tokens) and torch.equal(
+        hide(tokens[:, :2], mobile[:, :2], 1.0, 2), tokens[:, :2]
+    )

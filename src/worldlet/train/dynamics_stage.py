@@ -15,7 +15,7 @@ from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss
 from worldlet.dynamics.sampling import edge_cells, moves_as_a_whole
 from worldlet.tokenizer import Tokenizer
 from worldlet.train.emphasis import balance_actions, encounters, reveals
-from worldlet.train.rollout import disturb, free_run, rollout_features
+from worldlet.train.rollout import disturb, free_run, hide, rollout_features
 from worldlet.train.windows import cut_windows, inside
 
 _VAL_BATCH, _VAL_SEED, _VAL_CONTEXT = 8, 12345, 2
@@ -36,6 +36,8 @@ class DynamicsStageConfig:
     """Weights of cells in the loss."""
     noise: float = 0.08
     """Share of tokens replaced by others at most; each clip draws its own share below this."""
+    hidden: float = 0.2
+    """Share of the clips in which all that moves is taken away for some frames, to be brought back from memory."""
     rollout_from: float = 0.5
     """Share of the training after which clips end in a rollout."""
     rollout_steps: int = 12
@@ -69,7 +71,15 @@ class DynamicsStageConfig:
             raise ValueError(f"window, {', '.join(sizes[:-1])} and {sizes[-1]} must be at least 1")
         if self.reveal_clip <= _REVEAL_LEAD:
             raise ValueError(f"reveal_clip is {self.reveal_clip}: it must be greater than {_REVEAL_LEAD}")
-        shares = ("noise", "window_share", "encounter_share", "reveal_share", "rollout_doubt", "action_balance")
+        shares = (
+            "noise",
+            "hidden",
+            "window_share",
+            "encounter_share",
+            "reveal_share",
+            "rollout_doubt",
+            "action_balance",
+        )
         if not all(0 <= getattr(self, name) <= 1 for name in shares):
             raise ValueError(f"{', '.join(shares[:-1])} and {shares[-1]} must lie in [0, 1]")
         if self.window_share + self.reveal_share > 1:
@@ -165,10 +175,13 @@ class DynamicsStage:
             tokens, hero, moving = (inside(part, cut) for part in (clips.tokens_BTN, clips.hero_BTN, clips.moving_BTN))
             clips = Clips(tokens, clips.actions_BT, hero, moving)
         prompt = self._no_prompt(len(clips.tokens_BTN))
-        seen = disturb(clips.tokens_BTN[:, :-1], config.noise)
         rolls_out = progress >= config.rollout_from
+        mobile = clips.hero_BTN | clips.moving_BTN
+        known = clips.actions_BT.shape[1] - (rollout_steps if rolls_out else 0)
+        seen = clips.tokens_BTN[:, :-1].clone()
+        seen[:, :known] = hide(seen[:, :known], mobile[:, :known], config.hidden)
+        seen = disturb(seen, config.noise)
         if rolls_out:
-            mobile = clips.hero_BTN | clips.moving_BTN
             features = rollout_features(
                 self.model, clips.tokens_BTN, seen, clips.actions_BT, prompt, mobile,
                 rollout_steps, config.rollout_doubt, cut,

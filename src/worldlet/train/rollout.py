@@ -28,6 +28,27 @@ def disturb(tokens_BTN: Tensor, most: float) -> Tensor:
     return torch.where(hit, torch.where(torch.rand_like(share.expand(b, t, n)) < 0.5, own, other), tokens_BTN)
 
 
+def hide(tokens_BTN: Tensor, mobile_BTN: Tensor, share: float, first: int = 3, most: int = 6) -> Tensor:
+    """Take away all that moves (`mobile`) for 1 to `most` frames of some clips, as a dream may lose it.
+
+    A `share` of the clips is hit, from a random frame on, but not before frame `first`: each hidden cell shows what it
+    held in the nearest frame in which nothing moved there. What is lost must then be brought back from memory.
+    """
+    b, t, n = tokens_BTN.shape
+    if t <= first or not share:
+        return tokens_BTN
+    device = tokens_BTN.device
+    hit_B, start_B = torch.rand(b, device=device) < share, torch.randint(first, t, (b,), device=device)
+    end_B = start_B + torch.randint(1, most + 1, (b,), device=device)
+    time_T = torch.arange(t, device=device)
+    away_BTN = (time_T - start_B[:, None]).abs()[..., None] + 2 * t * mobile_BTN
+    nearest_B1N = away_BTN.argmin(1, keepdim=True)
+    behind_B1N = tokens_BTN.gather(1, nearest_B1N)
+    known_B1N = ~mobile_BTN.gather(1, nearest_B1N)
+    during_BT = hit_B[:, None] & (time_T >= start_B[:, None]) & (time_T < end_B[:, None])
+    return torch.where(during_BT[..., None] & mobile_BTN & known_B1N, behind_B1N, tokens_BTN)
+
+
 def rollout_features(
     model: Dynamics,
     tokens_BTN: Tensor,
