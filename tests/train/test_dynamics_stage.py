@@ -187,6 +187,7 @@ def test_settings_out_of_range_are_refused(wrong):
 
 B, T, STEPS = 2, 10, 4
 KNOWN = T - STEPS
+STILL = torch.zeros(B, T, dtype=torch.bool)
 ITSELF = (2 * MODEL.copy_reach + 1) ** 2 // 2  # a cell among those around it
 
 
@@ -205,7 +206,7 @@ def roll(clip, mobile, doubt=0.0, inner=None):
     everything = Window((2, 3), torch.zeros(B, 2, dtype=torch.int64))
     cut = None if inner is None else Cut(everything, torch.arange(N).expand(B, -1), inner)
     return rollout_features(
-        clip.model, clip.tokens, clip.tokens[:, :-1], clip.actions, torch.zeros(B, 3), mobile, STEPS, doubt, cut
+        clip.model, clip.tokens, clip.tokens[:, :-1], clip.actions, torch.zeros(B, 3), mobile, STILL, STEPS, doubt, cut
     )
 
 
@@ -220,7 +221,7 @@ def assert_same(ours, theirs):
 
 def always(token, sure):
     """A stand-in for `_draw` that guesses one token everywhere and is, or is not, sure of it."""
-    return lambda model, features, now, truth, doubt, cut: (
+    return lambda model, features, moves, truth, doubt, cut: (
         truth * 0 + token,
         torch.full_like(truth, sure, dtype=torch.bool),
     )
@@ -229,7 +230,7 @@ def always(token, sure):
 def test_a_rollout_that_guesses_right_is_the_parallel_pass(clip, monkeypatch):
     times = []
 
-    def right(model, features, now, truth, doubt, cut):
+    def right(model, features, moves, truth, doubt, cut):
         times.append(next(t for t in range(T + 1) if torch.equal(truth, clip.tokens[:, t])))
         return truth, truth == truth
 
@@ -275,12 +276,35 @@ def test_what_the_model_is_wrong_about_and_sure_of_is_fed_back_but_not_from_outs
 def test_doubt_compares_the_truth_with_the_first_choice(clip):
     features = frames_of(clip.parallel, 0)
     logits = clip.model.head(features)
-    best, worst, now = logits.argmax(-1), logits.argmin(-1), clip.tokens[:, 0]
-    assert not rollout._draw(clip.model, features, now, best, 0.9, None)[1].any()
+    best, worst, still = logits.argmax(-1), logits.argmin(-1), STILL[:, 0]
+    assert not rollout._draw(clip.model, features, still, best, 0.9, None)[1].any()
     gap = (logits.amin(-1) - logits.amax(-1)).exp()
     assert torch.equal(
-        rollout._draw(clip.model, features, now, worst, float(gap.median()), None)[1], gap < gap.median()
+        rollout._draw(clip.model, features, still, worst, float(gap.median()), None)[1], gap < gap.median()
     )
+
+
+def test_who_walks_alone_through_a_window_does_not_move_the_picture(monkeypatch):
+    """He fills more than `BUSY` of a small window's cells, and less of the whole frame's."""
+    grid, frames = (12, 16), 26
+    tokens = np.zeros((frames, grid[0] * grid[1]), np.uint16)
+    for t in range(frames):
+        tokens[t, 5 * 16 + 5 + t % 2] = tokens[t, 6 * 16 + 5 + t % 2] = 1
+    actions = np.array([0] * (frames - 1) + [NO_ACTION])
+    table = TokenTable(tokens, actions, np.array([0]), tokens == 1, tokens == 2)
+    config = DynamicsStageConfig(
+        window=(2, 2), window_share=1.0, reveal_share=0.0, rollout_from=0.0, encounter_share=0.0, val_clips=1
+    )
+    stage = DynamicsStage(table, table, dataclasses.replace(MODEL, grid=grid), config, seed=0)
+    asked = []
+
+    def watched(model, features, moves, truth, doubt, cut):
+        asked.append((moves.any(), truth.shape[1]))
+        return truth, truth == truth
+
+    monkeypatch.setattr(rollout, "_draw", watched)
+    stage.loss(0, 1.0)
+    assert asked and all(cells == 16 and not moves for moves, cells in asked)
 
 
 def test_a_free_run_begins_at_the_context_and_hears_each_action_once():
@@ -326,8 +350,8 @@ def test_windows_step_as_they_run_in_parallel_and_know_their_place(clip):
     assert features.values.shape == (B, T, 8, 8) and features.nearby.shape == (B, T, 8, 25)
     torch.manual_seed(0)
     rolled = rollout_features(
-        clip.model, clip.tokens[:, :, :8], tokens, clip.actions, torch.zeros(B, 3), clip.nothing[:, :, :8], STEPS,
-        0.0, cut,
+        clip.model, clip.tokens[:, :, :8], tokens, clip.actions, torch.zeros(B, 3), clip.nothing[:, :, :8], STILL,
+        STEPS, 0.0, cut,
     )  # fmt: skip
     assert_same(rolled, features)
     elsewhere, _ = clip.model.features(tokens, clip.actions, torch.zeros(B, 3), Window((1, 2), corner.flip(0)))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 CANDIDATES = 6
 """Codes that a cell may turn to: the likeliest, and the one that was drawn."""
 UNSEEN = 4.0
-"""Price in nats of two neighbours never seen: a cell gives way to one 55 times as likely, and no further."""
+"""Price in nats of two neighbours never seen: to avoid it, a cell takes a code down to 1/55 as likely."""
 REDRAWN = 0.5
 """Price in nats of another code than the one drawn, however likely."""
 ROUNDS = 5

@@ -168,6 +168,7 @@ class DynamicsStage:
             table = self.train_encounters if meets and self.train_encounters is not None else self.train
             clips = self.clips(table, step, size, self.seed)
         weights = self._weights(clips)
+        moves_BT = moves_as_a_whole(clips.tokens_BTN[:, :-1], clips.tokens_BTN[:, 1:])
         cut = None
         if looks_close:
             cut = cut_windows(clips.hero_BTN, clips.moving_BTN, self.model.config, config.window)
@@ -183,7 +184,7 @@ class DynamicsStage:
         seen = disturb(seen, config.noise)
         if rolls_out:
             features = rollout_features(
-                self.model, clips.tokens_BTN, seen, clips.actions_BT, prompt, mobile,
+                self.model, clips.tokens_BTN, seen, clips.actions_BT, prompt, mobile, moves_BT,
                 rollout_steps, config.rollout_doubt, cut,
             )  # fmt: skip
         else:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldlet.dynamics import Dynamics, Features
-from worldlet.dynamics.sampling import least_shares, moves_as_a_whole, next_frame, sample
+from worldlet.dynamics.sampling import least_shares, next_frame, sample
 from worldlet.train.windows import Cut
 
 
@@ -56,6 +56,7 @@ def rollout_features(
     actions_BT: Tensor,
     prompt_BD: Tensor,
     mobile_BTN: Tensor,
+    moves_BT: Tensor,
     steps: int,
     doubt: float,
     cut: Cut | None = None,
@@ -65,7 +66,8 @@ def rollout_features(
     `seen_BTN` (T frames) is what it sees before them. Fed back are all cells where something moves (`mobile_BTN`), now
     or next, and their neighbours; elsewhere only what the model is wrong about and sure of, the truth being less than
     `doubt` times as likely to it as its first choice. New terrain, which may rightly differ, thus stays as it was, and
-    so do the cells of a `window` that are not inner.
+    so do the cells of a `window` that are not inner. `moves_BT[:, t]` says whether the whole picture moves from frame t
+    to t + 1.
     """
     steps = min(steps, actions_BT.shape[1] - 1)
     known = actions_BT.shape[1] - steps
@@ -73,9 +75,9 @@ def rollout_features(
     window = cut and cut.window
     grid = (window.size[0] * ph, window.size[1] * pw) if window else model.config.grid
     features, state = model.features(seen_BTN[:, :known], actions_BT[:, :known], prompt_BD, window)
-    parts, last, current_BN = [features], features.at((slice(None), -1)), seen_BTN[:, known - 1]
+    parts, last = [features], features.at((slice(None), -1))
     for t in range(known, known + steps):
-        guess_BN, sure_BN = _draw(model, last, current_BN, tokens_BTN[:, t], doubt, cut)
+        guess_BN, sure_BN = _draw(model, last, moves_BT[:, t - 1], tokens_BTN[:, t], doubt, cut)
         fed_back_BN = around(mobile_BTN[:, t - 1] | mobile_BTN[:, t], grid) | sure_BN
         if cut is not None:
             fed_back_BN = fed_back_BN & cut.inner_BN
@@ -109,7 +111,7 @@ def around(cells_BN: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def _draw(
-    model: Dynamics, features: Features, now_BN: Tensor, truth_BN: Tensor, doubt: float, cut: Cut | None
+    model: Dynamics, features: Features, moves_B: Tensor, truth_BN: Tensor, doubt: float, cut: Cut | None
 ) -> tuple[Tensor, Tensor]:
     """Draw the next frame's tokens (B, N) without a gradient; and whether the model holds the truth for unlikely.
 
@@ -119,7 +121,7 @@ def _draw(
         logits_BNV = model.head(features).float()
     noise_BN = torch.rand(truth_BN.shape, device=truth_BN.device)
     behind_BN = logits_BNV.gather(-1, truth_BN[..., None])[..., 0] - logits_BNV.amax(-1)
-    least_BN = least_shares(model.config.grid, moves_as_a_whole(now_BN, logits_BNV.argmax(-1)))
+    least_BN = least_shares(model.config.grid, moves_B)
     if cut is not None:
         least_BN = least_BN.gather(1, cut.cells_BN)
     return sample(logits_BNV, noise_BN, least_BN), behind_BN.exp() < doubt
