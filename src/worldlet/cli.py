@@ -172,9 +172,10 @@ def _label(arguments: list[str]) -> None:
 def _train(arguments: list[str]) -> None:
     from worldlet.recipes import find_recipe, recipes
     from worldlet.recipes.complete import complete
+    from worldlet.recipes.fitting import settings_without_recipe
     from worldlet.train.run import TrainConfig, train
 
-    presets = Presets("recipe", recipes(), find_recipe)
+    presets = Presets("recipe", recipes(), find_recipe, settings_without_recipe)
     config = parse_config(_parser("train"), TrainConfig, arguments, presets, either=("minutes", "steps"))
     results = train(config)
     if not results[-1].finished:  # it stopped at the first Ctrl-C, after saving: the caller should know

@@ -39,11 +39,15 @@ class Parser(argparse.ArgumentParser):
 
 
 class Presets(NamedTuple):
-    """Settings files that a verb knows by name: the word for one of them, their names, and what finds a file."""
+    """Settings files that a verb knows by name: the word for one of them, their names, and what finds a file.
+
+    Where neither a file nor a name is given, ``otherwise`` makes settings from the options by their dotted names.
+    """
 
     word: str
     names: Collection[str]
     find: Callable[[str], Path]
+    otherwise: Callable[[dict[str, Any]], dict[str, Any]] = lambda options: {}
 
 
 def parse_config(
@@ -82,6 +86,8 @@ def parse_config(
     if presets and preset is not None:
         path = presets.find(preset)
     settings = {} if path is None else _read_settings(path)
+    if path is None and presets:
+        settings = presets.otherwise(options)
     if not options.keys().isdisjoint(either):
         settings = {name: value for name, value in settings.items() if name not in either}
     for name, value in options.items():
