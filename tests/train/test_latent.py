@@ -65,6 +65,27 @@ def test_an_untrained_model_is_not_called_informative(held_out) -> None:
     assert not figures["informative"]
 
 
+def test_a_code_moves_the_square_of_another_clip_the_same_way(found, held_out) -> None:
+    model = LatentActions.load(found)
+    truth: dict[int, list[np.ndarray]] = {}
+    for seed in range(200, 208):
+        episode = play(seed, 60)
+        for t, code in enumerate(model.infer(episode.frames_THWC)):
+            truth.setdefault(int(code), []).append(centre(episode.frames_THWC[t + 1]) - centre(episode.frames_THWC[t]))
+    agree = total = moving = 0
+    for code, moves in truth.items():
+        usual = np.median(moves, 0)  # what the code did in the clips it was read from
+        moving += bool(np.abs(usual).max() > 1)
+        for seed in range(300, 400):
+            frames = play(seed, 3).frames_THWC
+            place = centre(frames[1])
+            if not (4 < place[0] < 9 and 5 < place[1] < 18):
+                continue  # no wall near
+            moved = centre(model.imagine(frames[None, :2], np.array([code]))[0]) - place
+            agree, total = agree + bool(np.abs(moved - usual).max() < 1), total + 1
+    assert moving >= 2 and total >= 40 and agree / total > 0.8
+
+
 def test_codes_are_shown_and_named_and_label(found, data, tmp_path) -> None:
     assert (found / "codes.png").read_bytes().startswith(b"\x89PNG")
     path = found / "codes.yaml"
@@ -124,12 +145,15 @@ def test_codes_without_information_do_not_label(tmp_path) -> None:
         read_codes(tmp_path / "codes.yaml")
 
 
-def test_bits_and_codes_are_one_to_one() -> None:
-    model = LatentActions(LatentConfig(SIZE, codes=8, width=8))
-    codes = torch.arange(8)
-    assert torch.equal(model.code_of(model.bits_of(codes)), codes)
-    with pytest.raises(ValueError, match="a power of 2"):
-        LatentConfig(SIZE, codes=6)
+def test_a_code_is_the_one_under_which_the_frame_is_made_best() -> None:
+    torch.manual_seed(0)
+    model = LatentActions(LatentConfig(SIZE, codes=6, width=8)).eval()
+    past = np.repeat(play(5, 3).frames_THWC[None, :2], 6, 0)
+    made = model.imagine(past, np.arange(6))
+    assert len(np.unique(made.reshape(6, -1), axis=0)) == 6
+    assert [int(model.infer(np.stack([*past[0], frame]))[1]) for frame in made] == list(range(6))
+    with pytest.raises(ValueError, match="at least 2"):
+        LatentConfig(SIZE, codes=1)
 
 
 def test_before_training_the_forward_network_copies() -> None:

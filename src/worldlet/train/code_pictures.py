@@ -56,7 +56,7 @@ def _codes(model: LatentActions, table: MomentTable) -> NDArray[np.int64]:
     moments = table.spread(2000)
     for i in range(0, len(moments), 64):
         part = moments[i : i + 64]
-        codes_M[part] = model.code_of(model.bits(to_pixels(table.windows(part, model.config.window)))).numpy()
+        codes_M[part] = model.codes_of(to_pixels(table.windows(part, model.config.window))).numpy()
     return codes_M
 
 

@@ -40,7 +40,7 @@ class LatentCodesConfig:
     steps: int | None = None
     """Steps to train instead."""
     codes: int = 8
-    """Number of codes, a power of 2."""
+    """Number of codes; some may stay unused."""
     max_frames: int = 12_000
     """Frames to learn from at most."""
     max_side: int = 64

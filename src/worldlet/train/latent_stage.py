@@ -1,4 +1,4 @@
-"""Training of latent actions: frames only; what the past does not tell about the next frame passes through a code."""
+"""Training of latent actions: frames only; each moment teaches the code under which its next frame is made best."""
 
 from __future__ import annotations
 
@@ -27,18 +27,16 @@ class LatentStageConfig:
     """Moments a step."""
     hide_past: float = 0.5
     """Share of the moments whose earlier frame the forward network does not see: codes then tell all that happens."""
-    noise: float = 0.3
-    """Noise on the bits before their signs are taken, so that codes end up far apart."""
-    balance: float = 0.1
-    """Weight of keeping each bit as often on as off, and no two bits the same."""
+    temperature: float = 0.01
+    """Relative error by which a code may be worse than the best and still learn from a moment about as much."""
     val_moments: int = 256
     """Held-out moments of a validation."""
 
     def __post_init__(self) -> None:
         if min(self.batch_size, self.val_moments) < 2 or not 0 <= self.hide_past <= 1:
             raise ValueError("batch_size and val_moments must be at least 2, hide_past in [0, 1]")
-        if min(self.noise, self.balance) < 0:
-            raise ValueError("noise and balance must be at least 0")
+        if self.temperature <= 0:
+            raise ValueError("temperature must be greater than 0")
 
 
 class LatentStage:
@@ -66,26 +64,22 @@ class LatentStage:
         return next(self.module.parameters()).device
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """One group."""
-        return [{"params": list(self.module.parameters())}]
+        """The networks, and the codes' kernels: few numbers that have a long way to go."""
+        kernels = self.model.forward_network.kernels
+        networks = [parameter for parameter in self.module.parameters() if parameter is not kernels]
+        return [{"params": networks}, {"params": [kernels], "lr_scale": 10.0, "weight_decay": 0.0}]
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Relative squared error of the batch of `step`, and how unevenly the bits are used."""
+        """Relative squared error of the batch of `step` under the codes that fit it best, and how many those are."""
         moments = self.train.draw(step, self.config.batch_size, self.seed, self._evenly)
         windows = to_pixels(self.train.windows(moments, self.model.config.window)).to(self.device)
-        bits = self.model.bits(windows).float()
-        soft = bits.tanh()
-        # The sign's gradient is that of tanh, straight through (arXiv:2310.05737).
-        signs = soft + ((bits + self.config.noise * torch.randn_like(bits)).sign() - soft).detach()
         hidden = torch.rand(len(windows), device=self.device) < self.config.hide_past
-        past = torch.where(hidden[:, None, None, None, None], windows[:, 1:2].expand(-1, 2, -1, -1, -1), windows[:, :2])
-        made = self.model.forward_network(past, signs)
-        error = relative_error(made, windows, self._typical + LEAST_CHANGE).mean()
-        usage = soft.T @ soft / len(soft)
-        uneven = soft.mean(0).square().mean() + (usage - usage.diag().diag()).square().mean()
-        codes = self.model.code_of(soft.detach())
-        figures = {"error": float(error.detach()), "uneven": float(uneven.detach()), "codes": len(codes.unique())}
-        return error + self.config.balance * uneven, figures
+        before = torch.where(hidden[:, None, None, None], windows[:, 1], windows[:, 0])
+        seen = torch.cat([before[:, None], windows[:, 1:]], 1)
+        errors_BK = self.model.errors(seen) / (change_of(windows) + self._typical + LEAST_CHANGE)[:, None]
+        shares_BK = (-errors_BK.detach() / self.config.temperature).softmax(1)
+        error = (shares_BK * errors_BK).sum(1).mean()
+        return error, {"error": float(error.detach()), "codes": len(errors_BK.argmin(1).unique())}
 
     def after_step(self, step: int) -> None:
         """Nothing follows."""
@@ -102,11 +96,9 @@ class LatentStage:
         return {}
 
 
-def relative_error(made_BCHW: Tensor, windows_BWCHW: Tensor, besides: float = LEAST_CHANGE) -> Tensor:
-    """Return each moment's squared error over that of copying the last frame (and ``besides``), (B,)."""
-    now, after = windows_BWCHW[:, 1], windows_BWCHW[:, 2]
-    change = (after - now).square().mean((1, 2, 3))
-    return (made_BCHW.float() - after).square().mean((1, 2, 3)) / (change + besides)
+def change_of(windows_BWCHW: Tensor) -> Tensor:
+    """Return each moment's mean squared change from frame t to t + 1, which is the error of copying the last frame."""
+    return (windows_BWCHW[:, 2] - windows_BWCHW[:, 1]).square().mean((1, 2, 3))
 
 
 @torch.no_grad()
@@ -115,7 +107,8 @@ def code_figures(model: LatentActions, table: MomentTable, count: int, seed: int
 
     Mean error relative to copying the last frame (1 is as good as copying): with the true code (``error``), with the
     code of another moment (``shuffled``), and with the commonest code (``most_common``). ``shares`` is how often each
-    code is used; ``informative`` whether the true code's error is clearly, a tenth, below both others.
+    code is used; ``informative`` whether the true code's error is below that of copying, and clearly, a tenth, below
+    both others.
     """
     device = next(model.parameters()).device
     changing = np.array([m for m in table.spread(4 * count) if _change(table, int(m)) > LEAST_CHANGE], np.int64)
@@ -123,23 +116,22 @@ def code_figures(model: LatentActions, table: MomentTable, count: int, seed: int
         raise ValueError("nothing changes from frame to frame in the held-out video: there is nothing to learn from")
     moments = changing[np.unique(np.linspace(0, len(changing) - 1, min(count, len(changing))).astype(np.int64))]
     batches = [moments[i : i + _VAL_BATCH] for i in range(0, len(moments), _VAL_BATCH)]
-    windows = [to_pixels(table.windows(batch, model.config.window)).to(device) for batch in batches]
-    codes = torch.cat([model.code_of(model.bits(part)) for part in windows])
+    parts = []
+    for batch in batches:
+        windows = to_pixels(table.windows(batch, model.config.window)).to(device)
+        parts.append(model.errors(windows) / (change_of(windows) + LEAST_CHANGE)[:, None])
+    errors_MK = torch.cat(parts)
+    codes = errors_MK.argmin(1)
     counts = torch.bincount(codes, minlength=model.config.codes)
     other = codes[torch.from_numpy(np.random.default_rng(seed).permutation(len(codes))).to(device)]
-    errors = {}
-    for name, used in (("error", codes), ("shuffled", other), ("most_common", counts.argmax().expand(len(codes)))):
-        parts = [
-            relative_error(model.forward_network(part[:, :2], model.bits_of(used[i * _VAL_BATCH :][: len(part)])), part)
-            for i, part in enumerate(windows)
-        ]
-        errors[name] = round(float(torch.cat(parts).mean()), 5)
+    used = {"error": codes, "shuffled": other, "most_common": counts.argmax().expand(len(codes))}
+    errors = {name: round(float(errors_MK.gather(1, of[:, None]).mean()), 5) for name, of in used.items()}
     return {
         "n": len(moments),
         **errors,
         "codes_used": int((counts > 0).sum()),
         "shares": [round(share, 4) for share in (counts / counts.sum()).tolist()],
-        "informative": errors["error"] < 0.9 * min(errors["shuffled"], errors["most_common"]),
+        "informative": errors["error"] < min(1.0, 0.9 * min(errors["shuffled"], errors["most_common"])),
     }
 
 
