@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: E402
 from worldlet.dynamics import DynamicsConfig, Features  # noqa: E402
 from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss  # noqa: E402
 from worldlet.dynamics.neighbours import Neighbours  # noqa: E402
+from worldlet.dynamics.presence import Presence  # noqa: E402
 from worldlet.dynamics.sampling import CANDIDATES, EDGE_MIN_P, MIN_P, least_shares, moves_as_a_whole, next_frame, sample  # noqa: E402
 
 ALMOST_ONE = torch.tensor(1.0).nextafter(torch.tensor(0.0)).item()
@@ -83,6 +84,7 @@ def test_next_frame_is_a_step_a_draw_and_an_agreement():
     class Model:
         config = DynamicsConfig(grid=(1, 2), patch=(1, 1))
         neighbours = Neighbours(10)
+        presence = Presence(10)
 
         def step(self, state, tokens, action, prompt):
             return F.one_hot(tokens + action[:, None], 10).float() * 50, {"seen": state["seen"] + 1}

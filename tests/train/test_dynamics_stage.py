@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: E402
 from worldlet.data.clips import NO_ACTION, TokenTable  # noqa: E402
 from worldlet.dynamics import DynamicsConfig, Features, Window, build_dynamics  # noqa: E402
 from worldlet.dynamics.neighbours import Neighbours  # noqa: E402
+from worldlet.dynamics.presence import Presence  # noqa: E402
 from worldlet.train import rollout  # noqa: E402
 from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig  # noqa: E402
 from worldlet.train.rollout import around, disturb, free_run, hide, rollout_features  # noqa: E402
@@ -48,6 +49,7 @@ class Obedient(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
         self.neighbours = Neighbours(V)
+        self.presence = Presence(V)
 
     def features(self, tokens, actions, prompt, window=None):
         shown = F.one_hot(actions, V).float() * self.weight

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from worldlet.dynamics.neighbours import Neighbours
+from worldlet.dynamics.presence import Presence
 
 State = dict[str, Tensor]
 
@@ -107,6 +108,8 @@ class Dynamics(Protocol):
     config: DynamicsConfig
     neighbours: Neighbours
     """Which codes stand side by side; a buffer, learned from the tokens that the network is trained on."""
+    presence: Presence
+    """Which codes are pieces of the hero; a buffer, learned with it."""
 
     def forward(self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor) -> Tensor:
         """Logits (B, T, N, V) of the next frame at every position, in parallel."""

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from worldlet.dynamics.base import DynamicsConfig, Features, State, Window
 from worldlet.dynamics.conditioning import Conditioning, Modulation
 from worldlet.dynamics.neighbours import Neighbours
+from worldlet.dynamics.presence import Presence
 from worldlet.nn.attention import SpatialAttention
 from worldlet.nn.ssm import SelectiveSSM
 
@@ -90,6 +91,7 @@ class Mamba(nn.Module):
         self.logits = nn.Linear(config.feature_width, config.codebook_size)
         self.copy = nn.Linear(config.feature_width, (2 * config.copy_reach + 1) ** 2)
         self.neighbours = Neighbours(config.codebook_size)
+        self.presence = Presence(config.codebook_size)
         nn.init.zeros_(self.copy.weight)
         nn.init.zeros_(self.copy.bias)
 

@@ -14,7 +14,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+
+from worldlet.nn.buffers import OptionalBuffers
 
 CANDIDATES = 6
 """Codes that a cell may turn to: the likeliest, and the one that was drawn."""
@@ -26,7 +28,7 @@ ROUNDS = 5
 """How far, in cells, what one cell holds can matter to another."""
 
 
-class Neighbours(nn.Module):
+class Neighbours(OptionalBuffers):
     """Pairs of codes seen side by side; at first all of them, and then nothing is ever changed.
 
     `right` and `below` are bits, uint8 (V, ceil(V / 8)): bit b of row a is set where code b was seen to the right of
@@ -88,12 +90,6 @@ class Neighbours(nn.Module):
         byte = table.flatten()[(one * table.shape[1])[..., :, None] + (other // 8)[..., None, :]].long()
         seen = self.bits[byte * 8 + (other % 8)[..., None, :]]
         return torch.where(seen, 0.0, -UNSEEN)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        """Keep the pairs there are where a state was stored without any."""
-        for name in ("right", "below"):
-            state_dict.setdefault(prefix + name, getattr(self, name))
-        super()._load_from_state_dict(state_dict, prefix, *others)
 
 
 def _beside(frames_Fhw: NDArray[np.int64]) -> Iterable[NDArray[np.int64]]:

@@ -60,9 +60,11 @@ def next_frame(
 ) -> tuple[Tensor, State]:
     """One dreamed frame: tokens (B, N) of the next frame and the new state.
 
-    Every cell is drawn by itself; then cells give way where codes would stand side by side that never did.
+    A hero who is there gets a cell to begin with; every cell is drawn by itself; then cells give way where codes would
+    stand side by side that never did.
     """
     logits, after = model.step(state, tokens_BN, action_B, prompt_BD)
     moves_B = moves_as_a_whole(tokens_BN, logits.argmax(-1))
+    logits = model.presence.insist(logits)
     drawn_BN = sample(logits, noise_BN, least_shares(model.config.grid, moves_B))
     return model.neighbours.settle(logits, drawn_BN, model.config.grid), after
