@@ -113,7 +113,8 @@ def _setup(arguments: list[str]) -> None:
 
     parser = _parser("setup")
     parser.add_argument("name", help=f"one of {', '.join(SETUPS)}")
-    print(f"{set_up(parser.parse_args(arguments).name)} is ready")
+    name = parser.parse_args(arguments).name
+    print(f"{set_up(name, say=lambda words: print(words, flush=True))} is ready: {SETUPS[name].next}")
 
 
 def _record(arguments: list[str]) -> None:
@@ -121,6 +122,7 @@ def _record(arguments: list[str]) -> None:
 
     done = record(parse_config(_parser("record"), RecordConfig, arguments))
     print(f"{done.folder}: {done.frames} frames in {done.episodes} episodes, {done.bytes / 1e6:.1f} MB")
+    print(f"coverage.png there shows what was seen; now `worldlet train {done.folder} --minutes 60 --out RUN`")
 
 
 def _capture(arguments: list[str]) -> None:

@@ -173,7 +173,8 @@ def test_record_fills_a_folder_and_says_what_is_in_it(tmp_path: Path, capsys: py
     out = tmp_path / "data"
     arguments = ["record", "worldlet/Platformer-v0", "--out", str(out), "--frames", "60", "--episode_steps", "20"]
     assert cli.main([*arguments, "--workers", "1"]) == 0
-    assert capsys.readouterr().out.startswith(f"{out}: ")
+    said = capsys.readouterr().out
+    assert said.startswith(f"{out}: ") and f"`worldlet train {out} --minutes" in said, "what comes next"
     assert (out / "manifest.json").exists()
 
 

@@ -147,8 +147,10 @@ def test_setting_up_makes_an_environment_once_and_says_what_failed(tmp_path, mon
         setup.set_up("procgen")
     with pytest.raises(ValueError, match="`worldlet setup procgen`"):
         setup.environment_python("procgen")
-    folder = setup.set_up("procgen")
-    assert setup.set_up("procgen") == folder and len(installs) == 2
+    said = []
+    folder = setup.set_up("procgen", said.append)
+    assert len(said) == 1 and "procgen-mirror" in said[0] and "minute" in said[0], "it is silent for so long"
+    assert setup.set_up("procgen", said.append) == folder and len(installs) == 2 and len(said) == 1
     assert "procgen-mirror==0.10.7" in installs[-1] and setup.environment_python("procgen").is_relative_to(folder)
     with pytest.raises(ValueError, match="knows procgen, flappy"):
         setup.set_up("proc")

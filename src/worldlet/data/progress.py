@@ -22,6 +22,7 @@ class FrameProgress:
         self._console, self._unit = console, unit
         self._total, self._done, self._done_before = total, done, done
         self._started = self._spoken = time.monotonic()
+        self._first: tuple[float, int] | None = None
         self._bar: Progress | None = None
         self._task = TaskID(0)
         if console.is_terminal:
@@ -51,15 +52,25 @@ class FrameProgress:
         """Frames a second since the job began or was resumed."""
         return (self._done - self._done_before) / max(self.seconds, 1e-9)
 
+    @property
+    def pace(self) -> float:
+        """Frames a second after the first were done, as opening a game takes long; 0 before there is more to go by."""
+        if self._first is None:
+            return 0.0
+        seconds = time.monotonic() - self._first[0]
+        return (self._done - self._first[1]) / seconds if seconds > 0 else 0.0
+
     def advance(self, frames: int, what: str) -> None:
         """Count ``frames`` more of the part called ``what``."""
         self._done += frames
+        if self._first is None:
+            self._first = time.monotonic(), self._done
         if self._bar:
-            self._bar.update(self._task, completed=self._done, description=what, rate=self.rate)
+            self._bar.update(self._task, completed=self._done, description=what, rate=self.pace)
         elif time.monotonic() - self._spoken >= QUIET_SECONDS:
             self._spoken = time.monotonic()
-            left = max(0, self._total - self._done) / max(self.rate, 1e-9)
-            self._console.print(
-                f"{what}: {self._done:,} of {self._total:,} {self._unit}, {self.rate:,.0f}/s, {left / 60:.1f} min left",
-                highlight=False,
-            )
+            line = f"{what}: {self._done:,} of {self._total:,} {self._unit}"
+            if self.pace:
+                left = max(0, self._total - self._done) / self.pace
+                line += f", {self.pace:,.0f}/s, {left / 60:.1f} min left"
+            self._console.print(line, highlight=False)

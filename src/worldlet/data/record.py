@@ -68,7 +68,8 @@ class RecordConfig:
     """What to record and where to; raises ValueError for values out of range."""
 
     env: str
-    """Gymnasium id of the game, such as worldlet/Platformer-v0, or module:id."""
+    """Gymnasium id of the game, such as worldlet/Platformer-v0, procgen/coinrun, ALE/Pong-v5 or module:id.
+    docs/games.md lists what was tried."""
     out: str
     """Data folder to write, or to resume if it was begun with the same settings."""
     frames: int = 200_000

@@ -179,8 +179,10 @@ def _build(stage: str, run: Path, config: TrainConfig) -> TokenizerStage | Dynam
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     if stage == "tokenizer":
+        print(f"tokenizer: reading frames of {config.data} and finding a codebook", flush=True)
         fresh = not (config.resume and _is_begun(run, stage))
         return TokenizerStage(config.data, config.tokenizer, config.tokenizer_stage, config.seed, fit_codes=fresh)
+    print(f"dynamics: reading the frames of {config.data} as tokens", flush=True)
     tokenizer = load_tokenizer(run)
     mark = fingerprint(tokenizer)
     train, val = (

@@ -7,24 +7,35 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 _BASE = ("gymnasium==1.4.0", "pillow>=10.3")
 """What the child's side needs, whatever the game."""
+_NEXT = "record a game with `worldlet record {} --out data/{}` (docs/games.md lists them)"
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What `worldlet setup` installs under a name, and why it cannot share our environment."""
+    """What `worldlet setup` installs under a name, why it cannot share our environment, and what to do then."""
 
     requirements: tuple[str, ...]
     reason: str
+    next: str
 
 
 SETUPS = {
-    "procgen": Setup(("procgen-mirror==0.10.7", "numpy==1.26.4"), "it needs numpy below 2"),
-    "flappy": Setup(("flappy-bird-gymnasium==0.4.0",), "it needs another pygame than the rest"),
+    "procgen": Setup(
+        ("procgen-mirror==0.10.7", "numpy==1.26.4"),
+        "it needs numpy below 2",
+        _NEXT.format("procgen/coinrun", "coinrun"),
+    ),
+    "flappy": Setup(
+        ("flappy-bird-gymnasium==0.4.0",),
+        "it needs another pygame than the rest",
+        _NEXT.format("FlappyBird-v0", "flappy"),
+    ),
 }
 
 
@@ -45,8 +56,10 @@ def environment_python(name: str) -> Path:
     return python
 
 
-def set_up(name: str) -> Path:
+def set_up(name: str, say: Callable[[str], None] = lambda words: None) -> Path:
     """Create or complete the environment of a setup and return its folder; a ready one is left as it is.
+
+    What takes long is said beforehand through `say`.
 
     Raises ValueError for an unknown name, or where pip cannot install what it needs.
     """
@@ -56,6 +69,7 @@ def set_up(name: str) -> Path:
     ready = folder / _READY
     if ready.exists() and ready.read_text() == _wanted(name):
         return folder
+    say(f"installing {', '.join(SETUPS[name].requirements)} into {folder}: this takes about a minute")
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=True, symlinks=os.name != "nt")
     command = [str(_python(folder)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
