@@ -177,7 +177,7 @@ def _train(arguments: list[str]) -> None:
     from worldlet.recipes.fitting import settings_without_recipe
     from worldlet.train.run import TrainConfig, train
 
-    presets = Presets("recipe", recipes(), find_recipe, settings_without_recipe)
+    presets = Presets("recipe", recipes(), find_recipe, settings_without_recipe, "what fits DATA")
     config = parse_config(_parser("train"), TrainConfig, arguments, presets, either=("minutes", "steps"))
     results = train(config)
     if not results[-1].finished:  # it stopped at the first Ctrl-C, after saving: the caller should know

@@ -41,13 +41,15 @@ class Parser(argparse.ArgumentParser):
 class Presets(NamedTuple):
     """Settings files that a verb knows by name: the word for one of them, their names, and what finds a file.
 
-    Where neither a file nor a name is given, ``otherwise`` makes settings from the options by their dotted names.
+    Where neither a file nor a name is given, ``otherwise`` makes settings from the options by their dotted names, and
+    ``without`` says to the reader of ``--help`` which.
     """
 
     word: str
     names: Collection[str]
     find: Callable[[str], Path]
     otherwise: Callable[[dict[str, Any]], dict[str, Any]] = lambda options: {}
+    without: str = "the defaults"
 
 
 def parse_config(
@@ -72,7 +74,7 @@ def parse_config(
     files = parser.add_mutually_exclusive_group()
     files.add_argument("--config", type=Path, metavar="FILE.yaml", help="any of these settings, by the same names")
     if presets:
-        names = f"settings that come with worldlet: {', '.join(presets.names)}"
+        names = f"settings that come with worldlet: {', '.join(presets.names)}; without one, {presets.without}"
         files.add_argument(f"--{presets.word}", dest="preset", metavar="NAME", help=names)
     first = dataclasses.fields(config_class)[0].name if positional else None
     titles: dict[str, argparse._ArgumentGroup] = {}

@@ -118,6 +118,9 @@ def test_train_without_a_recipe_says_what_it_chose_and_the_command_line_wins(
     assert capsys.readouterr().out.startswith("no --recipe given: ")
     trained_with(monkeypatch, *arguments, "--recipe", "quick")
     assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    assert "without one, what fits DATA" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_run_goes_on_with_what_it_was_begun_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,11 +51,11 @@ class DynamicsConfig:
     """Sizes of the dynamics. ValueError where they do not divide as they must."""
 
     grid: tuple[int, int] = (16, 16)
-    """Tokens down and across."""
+    """Tokens down and across; training takes them from the tokenizer."""
     codebook_size: int = 1024
-    """Number of codes, the tokenizer's."""
+    """Number of codes; training takes the tokenizer's."""
     actions: int = 8
-    """Number of actions."""
+    """Number of actions; training takes it from the data."""
     prompt_width: int = 16
     """Length of the prompt vector."""
     family: Literal["mamba"] = "mamba"

@@ -21,7 +21,7 @@ class TokenizerConfig:
     """Sizes of the tokenizer."""
 
     frame_size: tuple[int, int] = (128, 128)
-    """Height and width of a frame in pixels; multiples of `patch_size`."""
+    """Height and width of a frame in pixels, multiples of `patch_size`; training takes them from the data."""
     patch_size: int = 8
     """Side in pixels of the patch that a token stands for: 2, 4, 8 or 16."""
     quantizer: Literal["patch", "vq", "fsq"] = "patch"

@@ -30,7 +30,7 @@ class TrainConfig:
     """A whole run: data, sizes and schedule of both stages. ValueError unless either minutes or steps are given."""
 
     data: str
-    """Data folder that `worldlet record` wrote."""
+    """Data folder that `worldlet record`, `capture`, `prepare`, `filter` or `label` wrote."""
     out: str
     """Run folder to write, or to go on with `--resume`."""
     stage: Literal["all", "tokenizer", "dynamics"] = "all"
