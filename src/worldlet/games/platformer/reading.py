@@ -39,6 +39,9 @@ _FEWEST_LEAVING_SPOTS, _LEAVING_ERROR = 5, 1200.0  # as above, for what is left 
 _LEAST_SEEN = 16  # open pixels of a cell from which its tile can be told
 _MOST_DOUBLES = 4  # more of him are not counted
 _MARGIN = 24  # pixels around the screen, so that a hero who is partly outside is found
+_TALL, _WIDE = HERO_HEIGHT // 2, HERO_WIDTH // 2  # the hero's box in blocks of 2x2 pixels
+_FIRST_X, _FIRST_Y = -2, -6  # the first block at which his box may begin: he may be partly outside
+_CORNERS_X, _CORNERS_Y = 64, 69  # and how many there are
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,9 @@ def _read_tiles(frame: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
     cells = frame.reshape(ROWS, TILE, COLUMNS, TILE, 3).swapaxes(1, 2).reshape(ROWS * COLUMNS, -1).astype(np.float32)
     rows, norms = _flat_atlases()
     errors = (norms - 2 * cells @ rows.T).reshape(ROWS * COLUMNS, len(THEMES), -1)
-    best = int(errors.min(2).sum(0).argmin())
-    clear = errors[:, best].min(1) + (cells**2).sum(1) <= TILE_ERROR * cells.shape[1]
+    least = errors.min(2)
+    best = int(least.sum(0).argmin())
+    clear = least[:, best] + (cells**2).sum(1) <= TILE_ERROR * cells.shape[1]
     tiles = errors[:, best].argmin(1).astype(np.uint8)
     return THEMES[best], tiles.reshape(ROWS, COLUMNS), clear.reshape(ROWS, COLUMNS)
 
@@ -129,14 +133,15 @@ def _look_behind(
         reach = STAFF_REACH if hero.pose == "swing" else 0
         left, right = hero.x - reach * (hero.facing < 0), hero.x + HERO_WIDTH + reach * (hero.facing > 0)
         open_HW[max(hero.y, 0) : max(hero.y + HERO_HEIGHT, 0), max(left, 0) : max(right, 0)] = False
-    pictures = atlas(theme).astype(np.float32)
-    for row, column in np.argwhere(~open_HW.reshape(ROWS, TILE, COLUMNS, TILE).all((1, 3))):
-        cell = slice(row * TILE, row * TILE + TILE), slice(column * TILE, column * TILE + TILE)
-        seen = open_HW[cell]
-        if seen.sum() < _LEAST_SEEN:
-            tiles[row, column] = TILE_ID["sky"]
-        else:
-            tiles[row, column] = ((pictures[:, seen] - frame[cell][seen]) ** 2).sum((1, 2)).argmin()
+    open_cells = open_HW.reshape(ROWS, TILE, COLUMNS, TILE).swapaxes(1, 2)
+    rows, columns = np.nonzero(~open_cells.all((2, 3)))
+    seen = open_cells[rows, columns].reshape(-1, TILE * TILE)
+    shown = frame.reshape(ROWS, TILE, COLUMNS, TILE, 3).swapaxes(1, 2)[rows, columns].reshape(-1, TILE * TILE * 3)
+    pictures = atlas(theme).reshape(-1, TILE * TILE * 3).astype(np.float32)
+    weights = np.repeat(seen, 3, axis=1).astype(np.float32)
+    # Squared errors but for what all tiles have in common: whole numbers that float32 holds exactly.
+    errors = weights @ (pictures**2).T - 2 * (weights * shown) @ pictures.T
+    tiles[rows, columns] = np.where(seen.sum(1) < _LEAST_SEEN, TILE_ID["sky"], errors.argmin(1))
 
 
 def _pose(sprite: str) -> str:
@@ -213,20 +218,15 @@ def _best_fit(frame: np.ndarray, corners: np.ndarray) -> HeroReading | None:
 
 def _corners(spots: np.ndarray, share: float) -> np.ndarray:
     """Even corners (x, y) of boxes that hold a few spots, and at least a share of the most in any: int (n, 2)."""
-    padded = np.pad(spots.astype(np.int32), HERO_HEIGHT)
-    total = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    corners_y = np.arange(-HERO_HEIGHT + 4, SCREEN - 2, 2)
-    corners_x = np.arange(-4, SCREEN - 4, 2)
-    top, bottom = (_span(corners_y + HERO_HEIGHT + beyond) for beyond in (0, HERO_HEIGHT))
-    left, right = (_span(corners_x + HERO_HEIGHT + beyond) for beyond in (0, HERO_WIDTH))
-    inside = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+    bits = spots.view(np.uint8)
+    pairs = bits[::2] + bits[1::2]
+    # Sums over blocks of 2x2, since corners, boxes and screen are even, from the first corner's block on.
+    total = np.zeros((_CORNERS_Y + _TALL, _CORNERS_X + _WIDE), dtype=np.int32)
+    total[1 - _FIRST_Y :, 1 - _FIRST_X :][: SCREEN // 2, : SCREEN // 2] = pairs[:, ::2] + pairs[:, 1::2]
+    total = total.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32)
+    inside = total[_TALL:, _WIDE:] - total[:-_TALL, _WIDE:] - total[_TALL:, :-_WIDE] + total[:-_TALL, :-_WIDE]
     keep = np.argwhere(inside >= max(_FEWEST_SPOTS, int(inside.max() * share)))
-    return np.stack([corners_x[keep[:, 1]], corners_y[keep[:, 0]]], axis=1)
-
-
-def _span(evenly: np.ndarray) -> slice:
-    """The slice that picks evenly spaced places."""
-    return slice(int(evenly[0]), int(evenly[-1]) + 1, int(evenly[1] - evenly[0]))
+    return 2 * (keep[:, ::-1] + (_FIRST_X, _FIRST_Y))
 
 
 def _find_enemies(frame: np.ndarray, channels_CHW: np.ndarray) -> tuple[tuple[int, int], ...]:
