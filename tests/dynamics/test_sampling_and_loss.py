@@ -65,12 +65,15 @@ def test_cells_between_two_codes_take_the_same_side():
 
 def test_the_edge_is_left_to_chance_and_the_inside_is_not():
     """One code in ten: drawn at the edge of a picture that moves as a whole, and nowhere else."""
-    least = least_shares((5, 6), torch.tensor([True, False])).view(2, 5, 6)
+    least = least_shares((5, 6), torch.tensor([[True], [False]])).view(2, 5, 6)
     assert least[0, 2, 2] == least[0, 2, 3] == torch.tensor(MIN_P) and (least[1] == torch.tensor(MIN_P)).all()
     assert (least[0] == torch.tensor(EDGE_MIN_P)).sum() == 28
     logits = logits_of([0.9, 0.1], [4, 6]).expand(2, 30, -1)
     drawn = sample(logits, torch.full((2, 30), ALMOST_ONE), least.flatten(1)).view(2, 5, 6)
     assert (drawn[0, 2, 2:4] == 4).all() and (drawn[0] == 6).sum() == 28 and (drawn[1] == 4).all()
+    some = torch.zeros(2, 30, dtype=torch.bool)
+    some[0, [0, 14]] = True  # a corner, and a cell inside
+    assert (least_shares((5, 6), some) == torch.tensor(EDGE_MIN_P)).nonzero().tolist() == [[0, 0]]
 
 
 def test_a_picture_moves_as_a_whole_where_many_cells_change():

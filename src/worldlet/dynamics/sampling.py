@@ -8,16 +8,16 @@ from worldlet.dynamics.base import Dynamics, State
 CANDIDATES = 16
 MIN_P = 0.7
 """Inside the picture: what a past decides is taken, and only what is as good as equally likely is left to chance."""
-EDGE_MIN_P, EDGE_CELLS = 0.05, 2
-"""In the outermost cells, so many deep, while the picture moves as a whole: what comes into view there is chance."""
+EDGE_MIN_P, EDGE_CELLS = 0.01, 2
+"""In the outermost cells, so many deep, where the picture moves as a whole or nothing else moves: what comes into view
+there is chance, and one of many kinds may be all that says what the next piece of level will be."""
 BUSY = 0.06
 """The picture moves as a whole where more than this share of its cells change; hero and enemies change 0.05 at most."""
 
 
-def least_shares(grid: tuple[int, int], moves_B: Tensor) -> Tensor:
-    """Min-p of every cell of a grid (h, w): float32 (B, N), where `moves` tells if the picture moves as a whole."""
-    open_BN = edge_cells(grid, EDGE_CELLS).to(moves_B.device) & moves_B[:, None]
-    return torch.where(open_BN, EDGE_MIN_P, MIN_P)
+def least_shares(grid: tuple[int, int], open_BN: Tensor) -> Tensor:
+    """Min-p of every cell of a grid (h, w): float32 (B, N); where `open`, bool (B, N) or (B, 1), edges are chance."""
+    return torch.where(edge_cells(grid, EDGE_CELLS).to(open_BN.device) & open_BN, EDGE_MIN_P, MIN_P)
 
 
 def moves_as_a_whole(now_BN: Tensor, next_BN: Tensor) -> Tensor:
@@ -65,6 +65,8 @@ def next_frame(
     """
     logits, after = model.step(state, tokens_BN, action_B, prompt_BD)
     moves_B = moves_as_a_whole(tokens_BN, logits.argmax(-1))
-    logits = model.presence.insist(logits)
-    drawn_BN = sample(logits, noise_BN, least_shares(model.config.grid, moves_B))
+    hero_BN, mobile_BN = model.presence.shares(logits)
+    logits = model.presence.insist(logits, hero_BN)
+    open_BN = moves_B[:, None] | model.presence.quiet(mobile_BN)
+    drawn_BN = sample(logits, noise_BN, least_shares(model.config.grid, open_BN))
     return model.neighbours.settle(logits, drawn_BN, model.config.grid), after

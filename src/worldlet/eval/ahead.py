@@ -1,13 +1,15 @@
-"""Several runs at once: networks let go of the interpreter, so two threads keep two cores busy."""
+"""Several runs at once, one thread each: networks let go of the interpreter, so two threads keep two cores busy."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-WORKERS = 2
+WORKERS = min(4, max(2, os.cpu_count() or 2))
+"""What is not network holds the interpreter, so that more than four would wait for it."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -203,7 +203,7 @@ def _compare(name: str, dreamed: list[TerrainCount], real: list[TerrainCount]) -
 
 def seen_along(bench: Bench) -> list[tuple[TerrainCount, Watched]]:
     """Count what scrolls into view in every gold play, and look at it."""
-    return [_seen_along(bench, entry) for entry in bench.suite.plays]
+    return list(ahead(partial(_seen_along, bench), bench.suite.plays))
 
 
 def _seen_along(bench: Bench, entry: GoldPlay) -> tuple[TerrainCount, Watched]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldlet.eval import pictures
+from worldlet.eval.ahead import ahead
 from worldlet.eval.bench import Bench, figure
 from worldlet.eval.gold import CONTEXT, GoldPlay
 from worldlet.eval.intervals import mean_figure
@@ -50,13 +52,9 @@ def measure(bench: Bench) -> dict[str, Any]:
     away = _asked(bench)
     seen: dict[str, list[list[Back]]] = {"": [], "real_": [], "copy_": []}
     films: list[list[NDArray[np.uint8]]] = []
-    for seed, (entry, way) in enumerate(outings(bench, away)):
-        play = bench.suite.replay(entry)
-        dream, real = bench.dream(play, entry.start, seed), _real(bench, entry)
-        bench.tick(CONTEXT)
-        for prefix, session in (("", dream), ("real_", real)):
-            seen[prefix].append(go_and_return(bench, session, way, away))
-        bench.tick(_steps(away) - CONTEXT)
+    for dreamed, real in ahead(partial(_both, bench, away), enumerate(outings(bench, away))):
+        seen[""].append(dreamed)
+        seen["real_"].append(real)
         seen["copy_"].append([Back(0.0, 0.0, False, False, [])] * len(away))
         if len(films) < 2 * SHOWN:
             films += [seen[prefix][-1][-1].film for prefix in ("real_", "")]
@@ -71,6 +69,17 @@ def measure(bench: Bench) -> dict[str, Any]:
             figures[f"{prefix}same"][str(time)]["left"] = sum(run[k].left for run in runs)
         figures[f"{prefix}score"] = mean_figure([[float(np.mean([back.same for back in run]))] for run in runs])
     return figures | {"outings": figure(len(seen[""]), len(bench.suite.control))}
+
+
+def _both(
+    bench: Bench, away: tuple[int, ...], numbered: tuple[int, tuple[GoldPlay, str]]
+) -> tuple[list[Back], list[Back]]:
+    """Return one outing, dreamed and real."""
+    seed, (entry, way) = numbered
+    dream = bench.dream(bench.suite.replay(entry), entry.start, seed)
+    found = go_and_return(bench, dream, way, away), go_and_return(bench, _real(bench, entry), way, away)
+    bench.tick(_steps(away))
+    return found
 
 
 @dataclass(frozen=True)

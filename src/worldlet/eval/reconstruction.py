@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,60 +39,72 @@ def measure(bench: Bench) -> dict[str, Any]:
     the ONNX graph. ``copy_psnr_db``: the first frame of a pair in place of the second. ``pixel_gain``: by what factor
     pixels exceed the real ones (least squares). Units of intervals: plays.
     """
-    whole: list[PooledError] = []
-    hero: list[PooledError] = []
-    copied: list[PooledError] = []
-    still: list[tuple[int, int]] = []
-    no_hero = patches = 0
-    similarity: list[list[float]] = []
-    gains: list[tuple[float, float]] = []
-    multiscale: list[list[float]] = []
-    perceived: list[list[float]] = []
-    agreement = _Agreement(bench.world)
-    shown: list[list[NDArray[np.uint8]]] = []
-    entries = bench.suite.plays[: bench.size.plays]
-    for frames_BHWC, masks_BHW, tokens_BN, seen_BHWC in ahead(partial(_through, bench), entries):
-        for units in (whole, hero, copied):
-            units.append(PooledError())
-        for seen_HWC, real_HWC, mask_HW in zip(seen_BHWC, frames_BHWC, masks_BHW, strict=True):
-            whole[-1].add(seen_HWC, real_HWC)
-            hero[-1].add(seen_HWC, real_HWC, mask_HW)
-            no_hero += not mask_HW.any()
-        for before_HWC, after_HWC in zip(frames_BHWC[::2], frames_BHWC[1::2], strict=True):
-            copied[-1].add(before_HWC, after_HWC)
-        similarity.append(ssim(seen_BHWC, frames_BHWC))
-        gains.append(gain_sums(seen_BHWC, frames_BHWC))
-        for values, judge in ((multiscale, ms_ssim), (perceived, bench.networks.perceptual)):
-            values.append(judge(seen_BHWC[::2], frames_BHWC[::2]))
-        still_BN = _still_patches(frames_BHWC[::2], frames_BHWC[1::2], bench.engine.manifest.grid)
-        still.append((int((still_BN & (tokens_BN[::2] != tokens_BN[1::2])).sum()), int(still_BN.sum())))
-        patches += still_BN.size
-        agreement.add(frames_BHWC, tokens_BN)
-        middle = len(frames_BHWC) // 2
-        pair = [frames_BHWC[middle], seen_BHWC[middle]]
-        shown.append([*pair, *(_around_hero(frame_HWC, masks_BHW[middle]) for frame_HWC in pair)])
-        bench.tick(len(frames_BHWC))
-    rows = [list(column) for column in zip(*shown[:SHOWN], strict=True)]
+    tokenizer = None if bench.world is None else _torch_tokenizer(bench.world)
+    plays = list(ahead(partial(_compare, bench, tokenizer), bench.suite.plays[: bench.size.plays]))
+    rows = [list(column) for column in zip(*(play.shown for play in plays[:SHOWN]), strict=True)]
     labels = ["real", "reconstructed", "real hero", "his picture"]
     pictures.save(pictures.strips(rows, labels), bench.pictures / "reconstruction.png")
     return {
-        "psnr_db": psnr_figure(whole),
-        "ssim": mean_figure(similarity),
-        "ms_ssim": mean_figure(multiscale, scales=scales(*bench.engine.manifest.frame_size)),
-        bench.networks.perceptual_name: mean_figure(perceived),
-        "hero_psnr_db": psnr_figure(hero, without_hero=no_hero),
-        "false_change": rate_figure(still, patches=patches),
-        "copy_psnr_db": psnr_figure(copied),
-        "pixel_gain": rate_figure(gains, sum(map(len, similarity))),
-        "precision_agreement": agreement.figure(),
+        "psnr_db": psnr_figure([play.whole for play in plays]),
+        "ssim": mean_figure([play.ssim for play in plays]),
+        "ms_ssim": mean_figure([play.ms_ssim for play in plays], scales=scales(*bench.engine.manifest.frame_size)),
+        bench.networks.perceptual_name: mean_figure([play.perceived for play in plays]),
+        "hero_psnr_db": psnr_figure([play.hero for play in plays], without_hero=sum(play.no_hero for play in plays)),
+        "false_change": rate_figure([play.still for play in plays], patches=sum(play.patches for play in plays)),
+        "copy_psnr_db": psnr_figure([play.copied for play in plays]),
+        "pixel_gain": rate_figure([play.gain for play in plays], sum(len(play.ssim) for play in plays)),
+        "precision_agreement": _agreement_figure([play.agreement for play in plays if play.agreement is not None]),
     }
 
 
-def _through(bench: Bench, entry: GoldPlay) -> tuple[Any, Any, Any, Any]:
-    """Return the pairs of one play, frames (B, H, W, 3) and hero masks (B, H, W), their tokens and what these show."""
+@dataclass(frozen=True)
+class _Play:
+    """What one play gave: errors of its frames, of the hero in them (``no_hero``: frames without one) and of copies.
+
+    ``still``: how many still patches changed their token, and how many there are among all ``patches``.
+    """
+
+    whole: PooledError
+    hero: PooledError
+    copied: PooledError
+    no_hero: int
+    ssim: list[float]
+    ms_ssim: list[float]
+    perceived: list[float]
+    gain: tuple[float, float]
+    still: tuple[int, int]
+    patches: int
+    agreement: _Agreement | None
+    shown: list[NDArray[np.uint8]]
+
+
+def _compare(bench: Bench, tokenizer: Any, entry: GoldPlay) -> _Play:
+    """Compare the pairs of one play, frames (B, H, W, 3), with what their tokens show."""
     frames_BHWC, masks_BHW = _pairs(bench.suite.replay(entry), bench.size.stride)
     tokens_BN = bench.encode(frames_BHWC)
-    return frames_BHWC, masks_BHW, tokens_BN, bench.decode(tokens_BN)
+    seen_BHWC = bench.decode(tokens_BN)
+    whole, hero, copied = PooledError(), PooledError(), PooledError()
+    for seen_HWC, real_HWC, mask_HW in zip(seen_BHWC, frames_BHWC, masks_BHW, strict=True):
+        whole.add(seen_HWC, real_HWC)
+        hero.add(seen_HWC, real_HWC, mask_HW)
+    for before_HWC, after_HWC in zip(frames_BHWC[::2], frames_BHWC[1::2], strict=True):
+        copied.add(before_HWC, after_HWC)
+    still_BN = _still_patches(frames_BHWC[::2], frames_BHWC[1::2], bench.engine.manifest.grid)
+    middle = len(frames_BHWC) // 2
+    pair = [frames_BHWC[middle], seen_BHWC[middle]]
+    bench.tick(len(frames_BHWC))
+    return _Play(
+        whole, hero, copied,
+        no_hero=int((~masks_BHW.any(axis=(1, 2))).sum()),
+        ssim=ssim(seen_BHWC, frames_BHWC),
+        ms_ssim=ms_ssim(seen_BHWC[::2], frames_BHWC[::2]),
+        perceived=bench.networks.perceptual(seen_BHWC[::2], frames_BHWC[::2]),
+        gain=gain_sums(seen_BHWC, frames_BHWC),
+        still=(int((still_BN & (tokens_BN[::2] != tokens_BN[1::2])).sum()), int(still_BN.sum())),
+        patches=still_BN.size,
+        agreement=None if tokenizer is None else _agree(tokenizer, frames_BHWC, tokens_BN),
+        shown=[*pair, *(_around_hero(frame_HWC, masks_BHW[middle]) for frame_HWC in pair)],
+    )  # fmt: skip
 
 
 def _pairs(play: Play, stride: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -120,50 +133,58 @@ def _still_patches(
     return np.asarray(same.all(axis=(2, 4, 5))).reshape(batch, -1)
 
 
+@dataclass
 class _Agreement:
-    """Counts tokens that are the same in float32 torch, with the encoder in bfloat16, and in the ONNX graph.
+    """How many tokens of one play are the same in float32 torch and in what the other names say, of how many."""
+
+    all: int = 0
+    bf16: int = 0
+    onnx: int = 0
+    tokens: int = 0
+    called_under_bf16: int = 0
+    called: int = 0
+
+
+def _agree(tokenizer: Any, frames_BHWC: NDArray[np.uint8], onnx_BN: NDArray[np.int64]) -> _Agreement:
+    """Count tokens that are the same in float32 torch, with the encoder in bfloat16, and in the ONNX graph.
 
     `Tokenizer.encode` keeps to float32 whatever its caller does, which would hide codes that lie too close together.
     So the encoder itself is run under bfloat16 here, its latents are rounded to it, and only the search for the
     nearest code stays in float32; what a caller under autocast gets is counted beside it, on a few frames of each play.
     """
+    import torch
 
-    def __init__(self, world: Path | None) -> None:
-        self._tokenizer = None if world is None else _torch_tokenizer(world)
-        self._equal: dict[str, list[int]] = {name: [] for name in ("all", "bf16", "onnx", "called_under_bf16")}
-        self._tokens: list[int] = []
-        self._called = 0
+    same = _Agreement()
+    for first in range(0, len(frames_BHWC), BATCH):
+        batch_BCHW = torch.from_numpy(frames_BHWC[first : first + BATCH]).permute(0, 3, 1, 2).float() / 255
+        with torch.inference_mode():
+            exact_BN = tokenizer.encode(batch_BCHW).flatten(1)
+            with torch.autocast("cpu", torch.bfloat16):
+                if not first:
+                    called_BN = tokenizer.encode(batch_BCHW).flatten(1)
+                    same.called += called_BN.numel()
+                    same.called_under_bf16 += int((exact_BN == called_BN).sum())
+                latents_BNC = tokenizer.latents(batch_BCHW)
+            rough_BN = tokenizer.quantizer.assign(latents_BNC.bfloat16().float())
+        exported_BN = torch.from_numpy(onnx_BN[first : first + BATCH])
+        rough, exported = exact_BN == rough_BN, exact_BN == exported_BN
+        same.all += int((rough & exported).sum())
+        same.bf16 += int(rough.sum())
+        same.onnx += int(exported.sum())
+        same.tokens += exact_BN.numel()
+    return same
 
-    def add(self, frames_BHWC: NDArray[np.uint8], onnx_BN: NDArray[np.int64]) -> None:
-        if self._tokenizer is None:
-            return
-        import torch
 
-        for counts in (*self._equal.values(), self._tokens):
-            counts.append(0)
-        for first in range(0, len(frames_BHWC), BATCH):
-            batch_BCHW = torch.from_numpy(frames_BHWC[first : first + BATCH]).permute(0, 3, 1, 2).float() / 255
-            with torch.inference_mode():
-                exact_BN = self._tokenizer.encode(batch_BCHW).flatten(1)
-                with torch.autocast("cpu", torch.bfloat16):
-                    if not first:
-                        called_BN = self._tokenizer.encode(batch_BCHW).flatten(1)
-                        self._called += called_BN.numel()
-                        self._equal["called_under_bf16"][-1] += int((exact_BN == called_BN).sum())
-                    latents_BNC = self._tokenizer.latents(batch_BCHW)
-                rough_BN = self._tokenizer.quantizer.assign(latents_BNC.bfloat16().float())
-            exported_BN = torch.from_numpy(onnx_BN[first : first + BATCH])
-            rough, exported = exact_BN == rough_BN, exact_BN == exported_BN
-            for name, equal_BN in {"all": rough & exported, "bf16": rough, "onnx": exported}.items():
-                self._equal[name][-1] += int(equal_BN.sum())
-            self._tokens[-1] += exact_BN.numel()
-
-    def figure(self) -> dict[str, Any]:
-        if not self._tokens:
-            return figure(None, 0, why="there is no world folder whose weights could be opened in torch")
-        of = {"bf16": sum(self._tokens), "onnx": sum(self._tokens), "called_under_bf16": self._called}
-        shares = {name: sum(self._equal[name]) / tokens for name, tokens in of.items()}
-        return rate_figure(list(zip(self._equal["all"], self._tokens, strict=True)), sum(self._tokens), **shares)
+def _agreement_figure(plays: list[_Agreement]) -> dict[str, Any]:
+    if not plays:
+        return figure(None, 0, why="there is no world folder whose weights could be opened in torch")
+    tokens, called = sum(play.tokens for play in plays), sum(play.called for play in plays)
+    shares = {
+        "bf16": sum(play.bf16 for play in plays) / tokens,
+        "onnx": sum(play.onnx for play in plays) / tokens,
+        "called_under_bf16": sum(play.called_under_bf16 for play in plays) / called,
+    }
+    return rate_figure([(play.all, play.tokens) for play in plays], tokens, **shares)
 
 
 def _torch_tokenizer(world: Path) -> Any:

@@ -96,7 +96,8 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         return evaluate_rollouts(config, config.rollouts)
     from worldlet.engine.engine import load
 
-    engine = load(config.world, device=config.device, backend=config.backend)
+    # One thread for each of the runs that go on side by side (`eval.ahead`): none waits for another's threads.
+    engine = load(config.world, device=config.device, backend=config.backend, threads=1)
     size = QUICK if config.quick else FULL
     frozen, reader = load_gold(engine.manifest.env_id), reader_for(engine.manifest.env_id)
     gold: Gold | RecordedSuite | None = frozen

@@ -119,7 +119,7 @@ class DynamicsStage:
         self.val_reveals = reveals(val, config.reveal_clip, _REVEAL_LEAD)
         self.module: nn.Module = cast(nn.Module, build_dynamics(model))
         self.model.neighbours.learn(train.tokens_FN, model.grid)
-        self.model.presence.learn(train.tokens_FN, train.hero_FN)
+        self.model.presence.learn(train.tokens_FN, train.hero_FN, train.moving_FN)
         self.items_per_step = config.batch_size * config.clip
         self.tokenizer = tokenizer
         if tokenizer is not None:
