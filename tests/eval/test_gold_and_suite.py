@@ -11,6 +11,7 @@ import pytest
 
 from tests.eval.real_game import MANIFEST, TINY, RealGame
 from tests.tiny_world import build_tiny_world
+from worldlet.engine import engine
 from worldlet.engine.bundle import open_bundle
 from worldlet.eval import speed, suite
 from worldlet.eval.bench import FULL, QUICK, Bench
@@ -108,12 +109,21 @@ def test_memory_and_time_of_a_long_session(gold: Gold, tmp_path: Path) -> None:
 
 def test_worldlet_eval_on_a_world_of_another_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "START_UPS", 1)
+    opened: list[int] = []
+
+    def load(world: Any, device: str = "auto", backend: str = "onnx", threads: int = 2) -> engine.Engine:
+        opened.append(threads)
+        return real_load(world, device, backend, threads)
+
+    real_load = engine.load
+    monkeypatch.setattr(engine, "load", load)
     world = build_tiny_world(tmp_path / "tiny")
     card = suite.evaluate(suite.EvalConfig(str(world), tmp_path / "out", quick=True))
     assert "24x16" in card["not_judged"]["reconstruction"]
     assert card["speed"]["fps"]["value"] > 0 and card["speed"]["start_up_s"]["value"] > 0
     assert card["snapshot"]["bytes"]["value"] > 10
     assert card["run"]["command"] == f"worldlet eval {world} --out {tmp_path / 'out'} --quick"
+    assert opened == [1, 2], "runs side by side have one thread each, and speed is that of a world as players open it"
     assert (tmp_path / "out" / "card.json").is_file()
     assert (world / "card.json").read_bytes() != (tmp_path / "out" / "card.json").read_bytes()
     suite.evaluate(suite.EvalConfig(str(world), tmp_path / "again", quick=True, attach=True))

@@ -77,5 +77,5 @@ class Presence(OptionalBuffers):
         return torch.where(held_BN[..., None] & ~self.hero.bool(), RULED_OUT, logits_BNV)
 
     def quiet(self, mobile_BN: Tensor) -> Tensor:
-        """Cells that nothing enters or leaves: bool (B, N), from the shares of all that moves; none if none is known."""
+        """Cells that nothing enters or leaves, bool (B, N), by the shares of all that moves; none if none is known."""
         return (mobile_BN < QUIET) & self.mobile.bool().any()
