@@ -232,6 +232,21 @@ def test_minutes_set_the_schedule_and_are_carried_over_a_resume(clock: Callable[
     assert rates[-1] < 0.1 * config.learning_rate
 
 
+@pytest.mark.parametrize(("cpu_seconds", "said"), [(12.0, True), (29.0, False)])
+def test_a_run_that_other_work_starved_of_its_minutes_says_so(
+    cpu_seconds: float,
+    said: bool,
+    clock: Callable[[float], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spent = iter([100.0, 100.0 + cpu_seconds])
+    monkeypatch.setattr(loop.time, "process_time", lambda: next(spent))
+    assert fit(TimedStage(clock), tmp_path, LoopConfig(minutes=0.5, device="cpu")).finished
+    assert ("0.2 of these 0.5 min were spent" in " ".join(capsys.readouterr().out.split())) is said
+
+
 def test_averaged_weights_are_validated_and_best_is_kept(tmp_path: Path) -> None:
     class Worsening(TinyStage):
         measured: list[dict[str, Tensor]] = []

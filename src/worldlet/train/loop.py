@@ -29,6 +29,8 @@ from worldlet.train.log import ProgressLine, RunLog
 from worldlet.train.schedule import Budget, Cadence, learning_rate_at
 
 MOST_SKIPPED_IN_A_ROW = 20
+STARVED = 0.5
+"""Share of the time, in seconds of one CPU, below which a run is said to have been starved by other processes."""
 
 
 class Stage(Protocol):
@@ -182,6 +184,7 @@ class _Run:
 
     def _train(self, interrupt: Interrupt) -> None:
         config, line = self.config, self.line
+        cpu_began = time.process_time()
         begun = f"resumed at step {self.step:,}" if self.step else "training"
         line.say(f"{begun} on {self.fabric.device} in {config.precision}, {_count(self.module):,} parameters")
         optimizer = self.fabric.setup_optimizers(self.optimizer)
@@ -212,6 +215,17 @@ class _Run:
         self.finished = True
         self._save_last()
         line.say(f"finished after {self.step:,} steps in {self.elapsed / 60:.1f} min, best loss {self.best_loss:.5g}")
+        self._say_if_starved(cpu_began)
+
+    def _say_if_starved(self, cpu_began: float) -> None:
+        """Tell who trains by the clock beside other work that the minutes went by and the steps did not."""
+        assert self.started is not None
+        wall, cpu = time.monotonic() - self.started, time.process_time() - cpu_began
+        if self.fabric.device.type == "cpu" and self.config.minutes is not None and cpu < STARVED * wall:
+            self.line.say(
+                f"the machine was busy: {cpu / 60:.1f} of these {wall / 60:.1f} min were spent on this run; "
+                f"go on with --resume and more --minutes, or count --steps"
+            )
 
     def _one_step(self, optimizer: Any, progress: float) -> tuple[float, float | None]:
         """Train on the batch of the current step; return the learning rate, and the loss or None if it was skipped."""
