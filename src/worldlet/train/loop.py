@@ -224,7 +224,7 @@ class _Run:
         if self.fabric.device.type == "cpu" and self.config.minutes is not None and cpu < STARVED * wall:
             self.line.say(
                 f"the machine was busy: {cpu / 60:.1f} of these {wall / 60:.1f} min were spent on this run; "
-                f"go on with --resume and more --minutes, or count --steps"
+                "more minutes would make it better"
             )
 
     def _one_step(self, optimizer: Any, progress: float) -> tuple[float, float | None]:
