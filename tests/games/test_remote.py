@@ -48,6 +48,16 @@ def test_a_game_in_a_child_is_the_same_game():
     there.close()
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads the child's environment from /proc")
+def test_the_child_gets_no_library_that_was_preloaded_for_us(monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", "libc.so.6")
+    monkeypatch.setenv("WORLDLET_TESTED", "yes")
+    game = client.RemoteGame(sys.executable, ODD + "Offset", {})
+    told = Path(f"/proc/{game._child.pid}/environ").read_text()
+    game.close()
+    assert "WORLDLET_TESTED=yes" in told and "LD_PRELOAD" not in told
+
+
 def test_options_reach_the_child_and_its_refusal_comes_back():
     game = make(ODD + "Shows", python=sys.executable, frame_skip=4)
     game.reset(seed=1)

@@ -17,6 +17,8 @@ from gymnasium.spaces import Box, Discrete
 from worldlet.games.remote import messages
 
 CHILD = Path(__file__).with_name("child.py")
+OURS_ALONE = ("PYTHONPATH", "PYTHONHOME", "LD_PRELOAD")
+"""Variables that a child does not inherit: Procgen dies of a preloaded allocator (jemalloc), which training likes."""
 PATIENCE_SECONDS = 300.0
 """A game that does not answer for so long is taken for hung."""
 
@@ -40,7 +42,7 @@ class RemoteGame(gymnasium.Env[np.ndarray, np.int64]):
             raise ValueError(f"there is no Python interpreter at {python}: give the path of an environment's own")
         self._env_id = env_id
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the child is)
-        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+        environment = {key: value for key, value in os.environ.items() if key not in OURS_ALONE}
         self._child = subprocess.Popen(
             [str(python), str(CHILD)],
             stdin=subprocess.PIPE,
