@@ -125,6 +125,21 @@ def test_the_judge_tells_who_obeys(tmp_path: Path) -> None:
     assert judged.measure(bench(obeys, tmp_path)).keys() == {"changed", "wrongly_changed"}, "nobody to judge"
 
 
+def test_a_judge_who_always_says_the_same_proves_nothing(tmp_path: Path) -> None:
+    """He is as often right on dreams as on real frames, whatever the dreams show."""
+
+    class Stubborn(Judge):
+        def predict_episode(self, frames_THWC: np.ndarray) -> np.ndarray:
+            return np.tile(np.eye(4)[2], (len(frames_THWC) - 1, 1))
+
+    figures = judged.measure(bench(obeys, tmp_path, Stubborn()))
+    assert figures["accuracy"]["value"] == figures["real_accuracy"]["value"] > 0
+    assert figures["constant_accuracy"]["value"] >= figures["real_accuracy"]["value"]
+    assert figures["relative"]["value"] is None
+    honest = judged.measure(bench(obeys, tmp_path, Judge()))
+    assert honest["constant_accuracy"] == figures["constant_accuracy"] and honest["relative"]["value"] == 1.0
+
+
 def test_what_comes_to_the_same_in_the_real_game_is_not_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 

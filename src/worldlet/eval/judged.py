@@ -101,15 +101,17 @@ def control(
     it (moments at which all actions come to the same are left out and counted as ``excluded``), else by what the judge
     confuses on real frames (``make`` is then the reason, or one of the plays does not come again). ``asked``: of the
     moments, those whose outcomes were looked up; the others do not count. ``real_accuracy``: the judge on the real
-    frames of the same moments. ``relative``: the dream's accuracy over it. ``shuffled_accuracy``: dreams under another
-    start's actions, of which a single start has none.
+    frames of the same moments. ``relative``: the dream's accuracy over it, None where the judge does no better on real
+    frames than the best answer that is always the same (``constant_accuracy``): such a judge cannot tell actions apart.
+    ``shuffled_accuracy``: dreams under another start's actions, of which a single start has none.
     """
     entries = _starts(bench)
     moments = np.array([moment for moment in MOMENTS if moment + judge.config.after < LENGTH])
     classes_SMA, asked_SM, why = _outcomes(bench, entries, moments, judge, make)
     rows = np.arange(len(moments))
     scores: dict[str, list[tuple[int, int]]] = {"accuracy": [], "real_accuracy": [], "shuffled_accuracy": []}
-    excluded = 0
+    constant_SA: list[NDArray[np.int64]] = []
+    excluded = decisive = 0
     for entry, film, classes_MA, asked_M in zip(entries, films, classes_SMA, asked_SM, strict=True):
         if not asked_M.any():
             continue
@@ -117,6 +119,8 @@ def control(
         decided = differ_M & asked_M
         excluded += int((asked_M & ~differ_M).sum())
         done_M = np.array(entry.actions)[entry.start + moments]
+        decisive += int(decided.sum())
+        constant_SA.append((classes_MA == classes_MA[rows, done_M][:, None])[decided].sum(0))
         for name, frames_THWC in (
             ("accuracy", film.dream_THWC), ("real_accuracy", film.real_THWC), ("shuffled_accuracy", film.shuffled_THWC),
         ):  # fmt: skip
@@ -128,7 +132,10 @@ def control(
             scores[name].append((int(right.sum()), int(decided.sum())))
     figures: dict[str, Any] = {name: rate_figure(counts) for name, counts in scores.items()}
     ours, real = figures["accuracy"]["value"], figures["real_accuracy"]["value"]
-    figures["relative"] = figure(ours / real if ours is not None and real else None, figures["accuracy"]["n"])
+    constant = int(np.sum(constant_SA, 0).max()) / decisive if decisive else None
+    figures["constant_accuracy"] = figure(constant, decisive)
+    told = ours is not None and real is not None and constant is not None and real > constant
+    figures["relative"] = figure(ours / real if told else None, figures["accuracy"]["n"])
     asked = sum(int(asked_M.sum()) for asked_M in asked_SM)
     figures["asked"] = figure(asked, len(films) * len(moments))
     figures["excluded"] = figure(excluded, asked)

@@ -240,6 +240,7 @@ JUDGED = {
     "wrongly_changed": "tokens that should not change and do",
     "accuracy": "the judge names the action done, from dreamed frames",
     "real_accuracy": "the same from real frames",
+    "constant_accuracy": "the best answer that is always the same",
     "relative": "the first over the second",
     "shuffled_accuracy": "the same from dreams under other actions",
     "excluded": "moments left out: all actions come to the same",
