@@ -144,7 +144,7 @@ def _judge(config: EvalConfig, gold: Gold | RecordedSuite | None) -> InverseDyna
 
 def evaluate_rollouts(config: EvalConfig, folder: Path) -> dict[str, Any]:
     """Score a folder of another system's frames and write its card; ValueError says what is wrong with the folder."""
-    began = time.time()
+    began, where = time.time(), surroundings()
     networks = find_networks(config.fvd_network)
     folders = others.rollout_folders(folder)
     for place in folders:
@@ -164,7 +164,7 @@ def evaluate_rollouts(config: EvalConfig, folder: Path) -> dict[str, Any]:
         "rollout": figures,
         "baselines": baselines.compare({"rollout": figures}),
         "not_judged": {name: "only dreamed frames were given" for name in PARTS if name != "rollout"},
-        "run": {"command": command, "seconds": round(time.time() - began, 1), **surroundings()},
+        "run": {"command": command, "seconds": round(time.time() - began, 1), **where},
     }
     card["milestones"] = milestones.judge(card)
     write_card(card, Path(config.out))
@@ -185,7 +185,7 @@ def measure_world(
     judge: InverseDynamics | None = None,
 ) -> dict[str, Any]:
     """Measure whatever is given as an engine; `evaluate` and the tests both come here."""
-    began = time.time()
+    began, where = time.time(), surroundings()
     misfit = _misfit(engine.manifest, gold)
     gold = None if misfit else gold
     bench = Bench(engine, gold, reader, size, out / "pictures", world, lambda n: None, networks or Networks(), judge)
@@ -202,7 +202,7 @@ def measure_world(
         **figures,
         "baselines": baselines.compare(figures),
         "not_judged": not_judged,
-        "run": {"command": command, "seconds": round(time.time() - began, 1), **surroundings()},
+        "run": {"command": command, "seconds": round(time.time() - began, 1), **where},
     }
     card["milestones"] = milestones.judge(card)
     card["alarms"] = [alarm._asdict() for alarm in alarms(card)]
