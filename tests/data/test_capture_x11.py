@@ -154,6 +154,16 @@ def test_a_key_that_there_is_not_leaves_none_stuck(window):
     assert keys_down() == 0
 
 
+def test_a_window_that_is_left_before_anybody_listens_leaves_nothing_open(window, monkeypatch):
+    from worldlet.data.capture import x11
+
+    listen = x11._Listener._listen
+    monkeypatch.setattr(x11._Listener, "_listen", lambda self: (time.sleep(0.5), listen(self)))
+    source = x11.WindowSource(window, focus=False)
+    source.close()
+    assert not source._listener._thread.is_alive()
+
+
 def test_a_screen_that_fails_leaves_nothing_open(window, monkeypatch):
     import mss
 

@@ -59,9 +59,7 @@ class FrameTable:
             frames_FHWC[filled : filled + kept] = episode.frames_THWC[keep]
             filled += kept
             hero.append(pack_masks(mask_of(episode, "hero_mask")[keep]))
-            told = "moving_mask" in episode.facts
-            moves = mask_of(episode, "moving_mask") if told else changed_pixels(episode.frames_THWC)
-            moving.append(pack_masks(moves[keep]))
+            moving.append(pack_masks(moving_pixels(episode)[keep]))
         assert filled == len(frames_FHWC)
         return cls(frames_FHWC, np.concatenate(hero), np.concatenate(moving))
 
@@ -243,6 +241,13 @@ def changed_pixels(frames_THWC: NDArray[np.uint8]) -> NDArray[np.bool_]:
     changed_THW = np.zeros(frames_THWC.shape[:3], np.bool_)
     changed_THW[1:] = (frames_THWC[1:] != frames_THWC[:-1]).any(-1)
     return changed_THW
+
+
+def moving_pixels(episode: Episode) -> NDArray[np.bool_]:
+    """Return what moves in an episode, bool (T+1, H, W): what the game tells, else what changed."""
+    if "moving_mask" in episode.facts:
+        return mask_of(episode, "moving_mask")
+    return changed_pixels(episode.frames_THWC)
 
 
 def mask_of(episode: Episode, name: str) -> NDArray[np.bool_]:

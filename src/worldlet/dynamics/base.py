@@ -109,7 +109,7 @@ class Dynamics(Protocol):
     neighbours: Neighbours
     """Which codes stand side by side; a buffer, learned from the tokens that the network is trained on."""
     presence: Presence
-    """Which codes are pieces of the hero; a buffer, learned with it."""
+    """Which codes move about, the hero's among them; buffers, learned from the same tokens."""
 
     def forward(self, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD: Tensor) -> Tensor:
         """Logits (B, T, N, V) of the next frame at every position, in parallel."""

@@ -29,11 +29,8 @@ On the same sample (docs/new-game.md) patches of the size that proved right have
 """
 SCROLLS = 0.3
 """Share of the patches that change from frame to frame above which the picture moves as a whole."""
-_SEEN, _HELD_OUT_SEEN, _EVERY = (
-    12_000,
-    1_000,
-    12,
-)  # frames decoded, over as many levels as they fill; every which counts
+_SEEN, _HELD_OUT_SEEN = 12_000, 1_000  # frames decoded, over as many levels as they fill
+_EVERY = 12  # of these, every which counts
 _PATCHES, _ROUNDS, _POSITIONS = 15_000, 3, 64
 _MOVING_SHARE, _MOST_MOVING_WEIGHT = 1 / 3, 50.0  # of the loss
 
@@ -160,18 +157,16 @@ def _sample(data: str | Path, split: str, most: int) -> tuple[bool, NDArray[np.u
 
     Episodes are decoded until there are `most` frames.
     """
-    from worldlet.data.clips import changed_pixels, mask_of
+    from worldlet.data.clips import mask_of, moving_pixels
     from worldlet.data.shards import read_episodes
 
     has_hero, frames, moving, seen = False, [], [], 0
     for episode in read_episodes(data, split):
         rows = np.arange(1, len(episode.frames_THWC), _EVERY)  # nothing has moved on the first frame
         has_hero |= bool(mask_of(episode, "hero_mask").any())
-        told = "moving_mask" in episode.facts
-        moves = mask_of(episode, "moving_mask") if told else changed_pixels(episode.frames_THWC)
         frames.append(episode.frames_THWC[rows])
-        moving.append(moves[rows])
-        seen += len(moves)
+        moving.append(moving_pixels(episode)[rows])
+        seen += len(episode.frames_THWC)
         if seen >= most:
             break
     if not frames:

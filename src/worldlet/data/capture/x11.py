@@ -202,6 +202,7 @@ class _Listener:
         nothing |= {"ext_requests": (0, 0, 0, 0), "ext_replies": (0, 0, 0, 0), "errors": (0, 0)}
         ranges = [{**nothing, **keys, "client_started": False, "client_died": False}]
         self._context = self._connection.record_create_context(0, [record.AllClients], ranges)
+        self._connection.sync()  # the other connection, which ends it, must find it there
         self._thread = threading.Thread(target=self._listen, name="keys", daemon=True)
         self._thread.start()
 
@@ -218,10 +219,12 @@ class _Listener:
 
     def close(self) -> None:
         """Stop listening."""
-        with contextlib.suppress(Exception):  # the X server may be gone, and then the thread ends by itself
-            self._display.record_disable_context(self._context)
-            self._display.sync()
-        self._thread.join(5)
+        end = time.monotonic() + 5
+        while self._thread.is_alive() and time.monotonic() < end:  # it may not have begun to listen yet
+            with contextlib.suppress(Exception):  # the X server may be gone, and then the thread ends by itself
+                self._display.record_disable_context(self._context)
+                self._display.sync()
+            self._thread.join(0.2)
 
     def _listen(self) -> None:
         try:
