@@ -11,7 +11,7 @@ from worldlet.dynamics import DynamicsConfig, Features  # noqa: E402
 from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss  # noqa: E402
 from worldlet.dynamics.neighbours import Neighbours  # noqa: E402
 from worldlet.dynamics.presence import Presence  # noqa: E402
-from worldlet.dynamics.sampling import CANDIDATES, EDGE_MIN_P, MIN_P, least_shares, moves_as_a_whole, next_frame, sample  # noqa: E402
+from worldlet.dynamics.sampling import CANDIDATES, least_shares, moves_as_a_whole, next_frame, sample  # noqa: E402
 
 ALMOST_ONE = torch.tensor(1.0).nextafter(torch.tensor(0.0)).item()
 
@@ -43,13 +43,13 @@ def test_the_ends_of_the_noise_pick_the_first_and_the_last_candidate():
 
 def test_peaked_logits_ignore_noise():
     noise = torch.linspace(0, ALMOST_ONE, 101)[None]
-    assert set(sample(logits_of([0.9, 0.1], [4, 6]).expand(1, 101, -1), noise)[0].tolist()) == {4}
+    assert set(sample(logits_of([0.9, 0.1], [4, 6]).expand(1, 101, -1), noise, 0.7)[0].tolist()) == {4}
 
 
 def test_no_more_than_the_candidates_take_part_and_small_codebooks_work():
     noise = torch.linspace(0, ALMOST_ONE, 1000)[None]
-    assert len(sample(torch.zeros(1, 1000, 40), noise).unique()) == CANDIDATES
-    assert set(sample(torch.zeros(1, 1000, 3), noise)[0].tolist()) == {0, 1, 2}
+    assert len(sample(torch.zeros(1, 1000, 40), noise, 0.7).unique()) == CANDIDATES
+    assert set(sample(torch.zeros(1, 1000, 3), noise, 0.7)[0].tolist()) == {0, 1, 2}
 
 
 def test_cells_between_two_codes_take_the_same_side():
@@ -65,15 +65,16 @@ def test_cells_between_two_codes_take_the_same_side():
 
 def test_the_edge_is_left_to_chance_and_the_inside_is_not():
     """One code in ten: drawn at the edge of a picture that moves as a whole, and nowhere else."""
-    least = least_shares((5, 6), torch.tensor([[True], [False]])).view(2, 5, 6)
-    assert least[0, 2, 2] == least[0, 2, 3] == torch.tensor(MIN_P) and (least[1] == torch.tensor(MIN_P)).all()
-    assert (least[0] == torch.tensor(EDGE_MIN_P)).sum() == 28
+    config = DynamicsConfig(grid=(5, 6), patch=(1, 1), min_p=0.7, edge_min_p=0.01)
+    least = least_shares(config, torch.tensor([[True], [False]])).view(2, 5, 6)
+    assert least[0, 2, 2] == least[0, 2, 3] == torch.tensor(0.7) and (least[1] == torch.tensor(0.7)).all()
+    assert (least[0] == torch.tensor(0.01)).sum() == 28
     logits = logits_of([0.9, 0.1], [4, 6]).expand(2, 30, -1)
     drawn = sample(logits, torch.full((2, 30), ALMOST_ONE), least.flatten(1)).view(2, 5, 6)
     assert (drawn[0, 2, 2:4] == 4).all() and (drawn[0] == 6).sum() == 28 and (drawn[1] == 4).all()
     some = torch.zeros(2, 30, dtype=torch.bool)
     some[0, [0, 14]] = True  # a corner, and a cell inside
-    assert (least_shares((5, 6), some) == torch.tensor(EDGE_MIN_P)).nonzero().tolist() == [[0, 0]]
+    assert (least_shares(config, some) == torch.tensor(0.01)).nonzero().tolist() == [[0, 0]]
 
 
 def test_a_picture_moves_as_a_whole_where_many_cells_change():

@@ -183,13 +183,18 @@ class TokenTable:
         Clips begin evenly at every frame they fit at, or in proportion to ``weights_F``. Raises ValueError where no
         episode is that long.
         """
-        cumulative_F = self._cumulative_starts(length)
-        draws_B = _rng(seed, step, _CLIP_BATCHES).random(batch_size) * cumulative_F[-1]
-        first_B = np.searchsorted(cumulative_F, draws_B, side="right")
-        rows_BT = first_B[:, None] + np.arange(length + 1)
+        rows_BT = self.draw(step, batch_size, length, seed)
         return TokenBatch(
             self.tokens_FN[rows_BT], self.actions_F[rows_BT[:, :-1]], self.hero_FN[rows_BT], self.moving_FN[rows_BT]
         )
+
+    def draw(self, step: int, batch_size: int, length: int, seed: int) -> NDArray[np.int64]:
+        """Return the rows that ``batch`` takes: int64 (B, length + 1)."""
+        cumulative_F = self._cumulative_starts(length)
+        draws_B = _rng(seed, step, _CLIP_BATCHES).random(batch_size) * cumulative_F[-1]
+        first_B = np.searchsorted(cumulative_F, draws_B, side="right")
+        rows_BT: NDArray[np.int64] = first_B[:, None] + np.arange(length + 1)
+        return rows_BT
 
     def has_room(self, length: int) -> bool:
         """Tell whether any clip of ``length`` actions can be drawn."""

@@ -84,6 +84,13 @@ class DynamicsConfig:
     """Channels of a token's features before the last matrix."""
     copy_reach: int = 2
     """Cells up, down and sideways from which the next token may be copied outright, as when the picture scrolls."""
+    min_p: float = 0.7
+    """Inside the picture, a code takes part in the draw if it is at least so many times as likely as the first: what a
+    past decides is taken, and only what is as good as equally likely is left to chance."""
+    edge_min_p: float = 0.01
+    """The same in the outermost cells, where the picture moves as a whole or nothing else moves. What comes into view
+    there is chance where a token is a thing (a whole tile); where tokens are far smaller than things, independent
+    chances make noise: `min_p` then."""
 
     def __post_init__(self) -> None:
         for name in ("heads", "ssm_heads"):
@@ -91,6 +98,8 @@ class DynamicsConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must divide the width {self.width}")
         if self.grid[0] % self.patch[0] or self.grid[1] % self.patch[1]:
             raise ValueError(f"patch {self.patch} must divide the grid {self.grid}")
+        if not (0 < self.min_p <= 1 and 0 < self.edge_min_p <= 1):
+            raise ValueError(f"min_p {self.min_p} and edge_min_p {self.edge_min_p} must lie in (0, 1]")
         if self.copy_reach < 0:
             raise ValueError(
                 f"copy_reach is {self.copy_reach}: it must be at least 0, which copies the cell itself alone"

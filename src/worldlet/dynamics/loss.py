@@ -39,7 +39,7 @@ def cell_weights(
     hero = hero_BTN[:, 1:] | hero_BTN[:, :-1]
     moving = (moving_BTN[:, 1:] | moving_BTN[:, :-1]) & ~hero
     scrolls = moves_as_a_whole(tokens_BTN[:, :-1], tokens_BTN[:, 1:])[..., None]
-    edge_N = edge_cells(grid, config.edge_cells).to(tokens_BTN.device)
+    edge_N = edge_cells(grid, config.edge_cells, tokens_BTN.device)
     return 1 + config.hero * hero + config.moving * moving + scrolls * (config.scroll + config.edge * edge_N)
 
 

@@ -3,21 +3,19 @@
 import torch
 from torch import Tensor
 
-from worldlet.dynamics.base import Dynamics, State
+from worldlet.dynamics.base import Dynamics, DynamicsConfig, State
 
 CANDIDATES = 16
-MIN_P = 0.7
-"""Inside the picture: what a past decides is taken, and only what is as good as equally likely is left to chance."""
-EDGE_MIN_P, EDGE_CELLS = 0.01, 2
-"""In the outermost cells, so many deep, where the picture moves as a whole or nothing else moves: what comes into view
-there is chance, and one of many kinds may be all that says what the next piece of level will be."""
+EDGE_CELLS = 2
+"""How deep the edge is, where what comes into view is chance (`DynamicsConfig.edge_min_p`): one of many kinds may be
+all that says what the next piece of level will be."""
 BUSY = 0.06
 """The picture moves as a whole where more than this share of its cells change; hero and enemies change 0.05 at most."""
 
 
-def least_shares(grid: tuple[int, int], open_BN: Tensor) -> Tensor:
-    """Min-p of every cell of a grid (h, w): float32 (B, N); where `open`, bool (B, N) or (B, 1), edges are chance."""
-    return torch.where(edge_cells(grid, EDGE_CELLS).to(open_BN.device) & open_BN, EDGE_MIN_P, MIN_P)
+def least_shares(config: DynamicsConfig, open_BN: Tensor) -> Tensor:
+    """Min-p of every cell: float32 (B, N); where `open`, bool (B, N) or (B, 1), edges are chance."""
+    return torch.where(edge_cells(config.grid, EDGE_CELLS, open_BN.device) & open_BN, config.edge_min_p, config.min_p)
 
 
 def moves_as_a_whole(now_BN: Tensor, next_BN: Tensor) -> Tensor:
@@ -25,15 +23,13 @@ def moves_as_a_whole(now_BN: Tensor, next_BN: Tensor) -> Tensor:
     return (now_BN != next_BN).float().mean(-1) > BUSY
 
 
-def edge_cells(grid: tuple[int, int], depth: int) -> Tensor:
+def edge_cells(grid: tuple[int, int], depth: int, device: torch.device | None = None) -> Tensor:
     """The outermost cells of a grid (h, w), `depth` deep on all four sides: bool (N,)."""
-    h, w = grid
-    inner_hw = torch.zeros(h, w, dtype=torch.bool)
-    inner_hw[depth : max(h - depth, 0), depth : max(w - depth, 0)] = True
-    return ~inner_hw.flatten()
+    near_h, near_w = ((2 * torch.arange(side, device=device) - side + 1).abs() > side - 1 - 2 * depth for side in grid)
+    return (near_h[:, None] | near_w).flatten()
 
 
-def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float | Tensor = MIN_P) -> Tensor:
+def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float | Tensor) -> Tensor:
     """Draw tokens (B, N) by inverse transform of uniform noise in [0, 1).
 
     Only the 16 likeliest codes take part, and of these those at least `min_p` times as likely as the first (min-p
@@ -68,5 +64,5 @@ def next_frame(
     hero_BN, mobile_BN = model.presence.shares(logits)
     logits = model.presence.insist(logits, hero_BN)
     open_BN = moves_B[:, None] | model.presence.quiet(mobile_BN)
-    drawn_BN = sample(logits, noise_BN, least_shares(model.config.grid, open_BN))
+    drawn_BN = sample(logits, noise_BN, least_shares(model.config, open_BN))
     return model.neighbours.settle(logits, drawn_BN, model.config.grid), after

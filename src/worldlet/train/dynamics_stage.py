@@ -21,6 +21,7 @@ from worldlet.train.windows import cut_windows, inside
 _VAL_BATCH, _VAL_SEED, _VAL_CONTEXT = 8, 12345, 2
 _VAL_HORIZONS = (1, 5, 10, 20)
 _REVEAL_LEAD = 2  # frames of a short clip that only show where things were going
+_CLIP_COLUMNS = ("tokens_FN", "actions_F", "hero_FN", "moving_FN")
 _PICTURE_CLIPS, _PICTURE_SEED, _PICTURE_CONTEXT = 4, 999, 4
 
 
@@ -113,6 +114,7 @@ class DynamicsStage:
         tokenizer: Tokenizer | None = None,
     ):
         self.config, self.seed, self.val = config, seed, val
+        self._columns: dict[tuple[int, torch.device], tuple[np.ndarray, Tensor]] = {}
         self.train = balance_actions(train, config.clip, config.action_balance) if config.action_balance else train
         self.train_encounters = encounters(train, config.clip, model.grid) if config.encounter_share else None
         self.train_reveals = reveals(train, config.reveal_clip, _REVEAL_LEAD)
@@ -231,9 +233,18 @@ class DynamicsStage:
 
     def clips(self, table: TokenTable, step: int, size: int, seed: int, length: int | None = None) -> Clips:
         """The batch of a step: a function of (step, seed) alone; clips of the configured length, if none is given."""
-        batch = table.batch(step, size, length or self.config.clip, seed)
-        arrays = (batch.tokens_BTN.astype(np.int64), batch.actions_BT, batch.hero_BTN, batch.moving_BTN)
-        return Clips(*(torch.from_numpy(array).to(self.device) for array in arrays))
+        rows_BT = torch.from_numpy(table.draw(step, size, length or self.config.clip, seed)).to(self.device)
+        tokens, actions, hero, moving = (self._resident(table, name)[rows_BT] for name in _CLIP_COLUMNS)
+        return Clips(tokens.long() & 0xFFFF, actions[:, :-1], hero, moving)
+
+    def _resident(self, table: TokenTable, name: str) -> Tensor:
+        """A column of a table on the device, put there once: tables of other weights share it. Tokens are int16."""
+        column = getattr(table, name)
+        key = (id(column), self.device)
+        if key not in self._columns:
+            array = column.view(np.int16) if column.dtype == np.uint16 else column
+            self._columns[key] = column, torch.from_numpy(array).to(self.device)
+        return self._columns[key][1]
 
     def _next_frame_figures(self, model: Dynamics, clips: Clips) -> dict[str, float]:
         before, targets = clips.tokens_BTN[:, :-1], clips.tokens_BTN[:, 1:]
@@ -255,7 +266,7 @@ class DynamicsStage:
         right = model.head(features).argmax(-1) == targets
         lies_still = ~(clips.hero_BTN | clips.moving_BTN)[:, 1:]
         moves = moves_as_a_whole(before, targets)[..., None] & lies_still
-        edge_N = edge_cells(model.config.grid, self.config.weights.edge_cells).to(self.device)
+        edge_N = edge_cells(model.config.grid, self.config.weights.edge_cells, self.device)
         return {**_share("scroll", right, moves & ~edge_N), **_share("edge", right, moves & edge_N)}
 
     def _weights(self, clips: Clips) -> Tensor:

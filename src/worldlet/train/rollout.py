@@ -121,7 +121,7 @@ def _draw(
         logits_BNV = model.head(features).float()
     noise_BN = torch.rand(truth_BN.shape, device=truth_BN.device)
     behind_BN = logits_BNV.gather(-1, truth_BN[..., None])[..., 0] - logits_BNV.amax(-1)
-    least_BN = least_shares(model.config.grid, moves_B[:, None])
+    least_BN = least_shares(model.config, moves_B[:, None])
     if cut is not None:
         least_BN = least_BN.gather(1, cut.cells_BN)
     return sample(logits_BNV, noise_BN, least_BN), behind_BN.exp() < doubt

@@ -29,29 +29,40 @@ def cut_windows(hero_BTN: Tensor, moving_BTN: Tensor, config: DynamicsConfig, si
     Without a hero it lies around one of the things that move, and where nothing does, anywhere.
     Draws from torch's global generator. Cells at a window's edge are not inner unless it is the screen's edge as well.
     """
-    (h, w), (ph, pw) = config.grid, config.patch
-    rows, columns = min(size[0], h // ph), min(size[1], w // pw)
-    corners, cells, inner = [], [], []
-    for hero_TN, moving_TN in zip(hero_BTN, moving_BTN, strict=True):
-        frame = int(torch.randint(len(hero_TN), ()))
-        held = hero_TN[frame].view(h, w).nonzero().float()
-        if not len(held):
-            moving = moving_TN[frame].view(h, w).nonzero().float()
-            held = moving[torch.randint(max(1, len(moving)), (1,))] if len(moving) else moving
-        middle = held.mean(0).cpu() if len(held) else torch.rand(2) * torch.tensor([h, w])
-        sway = torch.rand(2) - 0.5
-        row = int((middle[0] / ph - rows / 2 + 0.5 + sway[0]).round().clamp(0, h // ph - rows))
-        column = int((middle[1] / pw - columns / 2 + 0.5 + sway[1]).round().clamp(0, w // pw - columns))
-        top, left, bottom, right = row * ph, column * pw, (row + rows) * ph, (column + columns) * pw
-        index = torch.arange(h * w).view(h, w)[top:bottom, left:right]
-        known = torch.zeros(bottom - top, right - left, dtype=torch.bool)
-        upper, lower = EDGE[0] * (top > 0), known.shape[0] - EDGE[1] * (bottom < h)
-        known[upper:lower, EDGE[2] * (left > 0) : known.shape[1] - EDGE[3] * (right < w)] = True
-        corners.append(torch.tensor([row, column]))
-        cells.append(index.flatten())
-        inner.append(known.flatten())
-    corner, cell, knows = (torch.stack(part).to(hero_BTN.device) for part in (corners, cells, inner))
-    return Cut(Window((rows, columns), corner), cell, knows)
+    grid, patch = config.grid, config.patch
+    positions = (grid[0] // patch[0], grid[1] // patch[1])
+    shape = (min(size[0], positions[0]), min(size[1], positions[1]))
+    middle_B2 = _middles(hero_BTN, moving_BTN, grid)
+    sway_2 = torch.rand(2, len(middle_B2), device=middle_B2.device) - 0.5
+    corners, places, knows = [], [], []
+    for axis in (0, 1):
+        side = shape[axis] * patch[axis]
+        corner_B = middle_B2[:, axis] / patch[axis] - shape[axis] / 2 + 0.5 + sway_2[axis]
+        corner_B = corner_B.round().clamp(0, positions[axis] - shape[axis]).long()
+        first_B, offset_S = corner_B * patch[axis], torch.arange(side, device=corner_B.device)
+        before, after = EDGE[2 * axis], EDGE[2 * axis + 1]
+        at_start_B1, at_end_B1 = (first_B == 0)[:, None], (first_B + side == grid[axis])[:, None]
+        corners.append(corner_B)
+        places.append(first_B[:, None] + offset_S)
+        knows.append(((offset_S >= before) | at_start_B1) & ((offset_S < side - after) | at_end_B1))
+    cell_BN = (places[0][:, :, None] * grid[1] + places[1][:, None]).flatten(1)
+    return Cut(Window(shape, torch.stack(corners, 1)), cell_BN, (knows[0][:, :, None] & knows[1][:, None]).flatten(1))
+
+
+def _middles(hero_BTN: Tensor, moving_BTN: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Where each clip's window shall have its middle, (row, column) in cells: float32 (B, 2)."""
+    batch, frames, cells = hero_BTN.shape
+    clip_B, frame_B = (
+        torch.arange(batch, device=hero_BTN.device), torch.randint(frames, (batch,), device=hero_BTN.device)
+    )  # fmt: skip
+    hero_BN, moving_BN = hero_BTN[clip_B, frame_B].float(), moving_BTN[clip_B, frame_B]
+    place_N2 = torch.stack([torch.arange(cells, device=hero_BN.device) // grid[1],
+                            torch.arange(cells, device=hero_BN.device) % grid[1]], 1).float()  # fmt: skip
+    his_B2 = hero_BN @ place_N2 / hero_BN.sum(1, keepdim=True).clamp_min(1)
+    # One of the cells that move: the one whose random number is highest; where nothing moves, one of all.
+    chance_BN = torch.rand_like(hero_BN)
+    moved_B2 = place_N2[(chance_BN + moving_BN).argmax(1)]
+    return torch.where(hero_BN.any(1, keepdim=True), his_B2, moved_B2)
 
 
 def inside(values_BTN: Tensor, cut: Cut) -> Tensor:
