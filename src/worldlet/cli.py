@@ -6,6 +6,7 @@ a YAML file given with ``--config`` use the same names.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import sys
@@ -172,6 +173,7 @@ def _label(arguments: list[str]) -> None:
 
 
 def _train(arguments: list[str]) -> None:
+    from worldlet.engine.bundle import open_bundle
     from worldlet.recipes import find_recipe, recipes
     from worldlet.recipes.complete import complete
     from worldlet.recipes.fitting import settings_without_recipe
@@ -179,6 +181,8 @@ def _train(arguments: list[str]) -> None:
 
     presets = Presets("recipe", recipes(), find_recipe, settings_without_recipe, "what fits DATA")
     config = parse_config(_parser("train"), TrainConfig, arguments, presets, either=("minutes", "steps"))
+    if config.start_from:
+        config = dataclasses.replace(config, start_from=str(open_bundle(config.start_from).folder))
     results = train(config)
     if not results[-1].finished:  # it stopped at the first Ctrl-C, after saving: the caller should know
         raise KeyboardInterrupt

@@ -1,11 +1,10 @@
 """Quantizers behind one small face, latents in, codes and token ids out: a codebook of patches, EMA-VQ, FSQ.
 
-The last two come from `vector-quantize-pytorch`.
+The last two come from `vector-quantize-pytorch`, which only they need.
 """
 
 import torch
 from torch import Tensor, nn
-from vector_quantize_pytorch import FSQ, VectorQuantize
 
 FSQ_LEVELS = {1024: (8, 8, 4, 4), 2048: (8, 8, 8, 4), 4096: (8, 8, 8, 8)}
 
@@ -47,6 +46,8 @@ class EmaVQ(nn.Module):
 
     def __init__(self, width: int, codebook_size: int, decay: float = 0.99):
         super().__init__()
+        from vector_quantize_pytorch import VectorQuantize
+
         self.vq = VectorQuantize(
             dim=width,
             codebook_size=codebook_size,
@@ -100,6 +101,8 @@ class FiniteSQ(nn.Module):
         super().__init__()
         if codebook_size not in FSQ_LEVELS:
             raise ValueError(f"fsq knows codebook sizes {sorted(FSQ_LEVELS)}, not {codebook_size}")
+        from vector_quantize_pytorch import FSQ
+
         self.codebook_size = codebook_size
         self.fsq = FSQ(levels=list(FSQ_LEVELS[codebook_size]), dim=width)
 

@@ -99,7 +99,8 @@ class Clips(NamedTuple):
 class DynamicsStage:
     """The dynamics as a stage of the training loop.
 
-    With a `tokenizer` the embeddings begin with its codebook's likeness, and pictures can be drawn.
+    With a `tokenizer` the embeddings begin with its codebook's likeness, and pictures can be drawn. With `weights`, a
+    state dict of the same dynamics, training goes on from them.
     """
 
     name = "dynamics"
@@ -112,6 +113,7 @@ class DynamicsStage:
         config: DynamicsStageConfig,
         seed: int,
         tokenizer: Tokenizer | None = None,
+        weights: dict[str, Tensor] | None = None,
     ):
         self.config, self.seed, self.val = config, seed, val
         self._columns: dict[tuple[int, torch.device], tuple[np.ndarray, Tensor]] = {}
@@ -120,11 +122,13 @@ class DynamicsStage:
         self.train_reveals = reveals(train, config.reveal_clip, _REVEAL_LEAD)
         self.val_reveals = reveals(val, config.reveal_clip, _REVEAL_LEAD)
         self.module: nn.Module = cast(nn.Module, build_dynamics(model))
+        if weights is not None:
+            self.module.load_state_dict(weights)
         self.model.neighbours.learn(train.tokens_FN, model.grid)
         self.model.presence.learn(train.tokens_FN, train.hero_FN, train.moving_FN)
         self.items_per_step = config.batch_size * config.clip
         self.tokenizer = tokenizer
-        if tokenizer is not None:
+        if tokenizer is not None and weights is None:
             self.model.init_codes(tokenizer.quantizer.codebook)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,12 +14,14 @@ import torch
 from worldlet.config import dump_yaml, load_yaml, to_dict
 from worldlet.data.shards import data_mark, read_manifest
 from worldlet.dynamics import DynamicsConfig
+from worldlet.manifest import read_world_json
 from worldlet.tokenizer import Tokenizer, TokenizerConfig
 from worldlet.train import checkpoint
 from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig
 from worldlet.train.loop import FitResult, LoopConfig, fit
 from worldlet.train.tokenizer_stage import TokenizerStage, TokenizerStageConfig
 from worldlet.train.tokens import build_tokens
+from worldlet.world import WorldModel
 
 CONFIG_NAME = "config.yaml"
 STAGES = ("tokenizer", "dynamics")
@@ -41,6 +44,9 @@ class TrainConfig:
     """Time to train; with `all` an eighth of it goes to the tokenizer. Give this or steps."""
     steps: int | None = None
     """Steps to train; with `all` a quarter of them go to the tokenizer."""
+    start_from: str = ""
+    """World to go on from (a shipped name, a world folder or a RUN), such as a game's older one: its tokenizer and its
+    sizes are taken as they are, and the dynamics begins with its weights."""
     resume: bool = False
     """Go on where an earlier run stopped."""
     seed: int = 0
@@ -74,7 +80,7 @@ class TrainConfig:
 
     def budget(self, stage: str) -> tuple[float | None, int | None]:
         """Minutes and steps of a stage, one of them None."""
-        if self.stage != "all":
+        if self.stage != "all" or self.start_from:
             return self.minutes, self.steps
         share = _TOKENIZER_STEPS_SHARE if self.minutes is None else _TOKENIZER_MINUTES_SHARE
         share = share if stage == "tokenizer" else 1 - share
@@ -96,6 +102,9 @@ def train(config: TrainConfig) -> list[FitResult]:
     _claim(run, config)
     results = []
     for stage in _stages(config):
+        if stage == "tokenizer" and config.start_from:
+            results.append(_take_tokenizer(run, config))
+            continue
         results.append(fit(_build(stage, run, config), run, _loop(stage, config), resume=config.resume))
         if not results[-1].finished:
             break
@@ -103,9 +112,15 @@ def train(config: TrainConfig) -> list[FitResult]:
 
 
 def fitted(config: TrainConfig) -> TrainConfig:
-    """The config with what the data decides filled in: frame size, grid, number of codes and of actions."""
+    """The config with what the data, or the world to go on from, decides filled in: sizes, codes, actions.
+
+    Raises:
+        ValueError: if the data cannot be read, or is not of the game of that world.
+    """
     manifest = read_manifest(config.data)
     height, width = manifest["frame_size"]
+    if config.start_from:
+        return _fitted_to_world(config, (height, width), manifest["action_names"])
     tokenizer = dataclasses.replace(config.tokenizer, frame_size=(height, width))
     dynamics = dataclasses.replace(
         config.dynamics,
@@ -114,6 +129,28 @@ def fitted(config: TrainConfig) -> TrainConfig:
         actions=len(manifest["action_names"]),
     )
     return dataclasses.replace(config, tokenizer=tokenizer, dynamics=dynamics)
+
+
+def _fitted_to_world(config: TrainConfig, frame_size: tuple[int, int], actions: list[str]) -> TrainConfig:
+    manifest = read_world_json(config.start_from)
+    if tuple(manifest.frame_size) != frame_size or list(manifest.action_names) != list(actions):
+        raise ValueError(
+            f"{config.start_from} dreams {manifest.frame_size} pixels under {len(manifest.action_names)} actions, and "
+            f"{config.data} holds {frame_size} under {len(actions)}: start from a world of the same game and size"
+        )
+    world = WorldModel.load(config.start_from)
+    sampling = {name: getattr(config.dynamics, name) for name in ("min_p", "edge_min_p")}
+    dynamics = dataclasses.replace(world.dynamics.config, **sampling)
+    return dataclasses.replace(config, tokenizer=world.tokenizer.config, dynamics=dynamics)
+
+
+def _take_tokenizer(run: Path, config: TrainConfig) -> FitResult:
+    """Keep the tokenizer of the world that the run goes on from as the run's own, as if it had been trained here."""
+    folder = run / "tokenizer"
+    if not checkpoint.exists(folder / "best"):
+        weights = WorldModel.load(config.start_from).tokenizer.state_dict()
+        checkpoint.save(folder / "best", {"model": weights, "ema": weights}, {"step": 0, "elapsed": 0.0})
+    return FitResult(folder, 0, 0.0, math.inf, finished=True, skipped=0)
 
 
 def load_config(run: str | Path) -> TrainConfig:
@@ -191,7 +228,8 @@ def _build(stage: str, run: Path, config: TrainConfig) -> TokenizerStage | Dynam
         )
         for split in ("train", "val")
     )
-    return DynamicsStage(train, val, config.dynamics, config.dynamics_stage, config.seed, tokenizer)
+    weights = WorldModel.load(config.start_from).dynamics.state_dict() if config.start_from else None
+    return DynamicsStage(train, val, config.dynamics, config.dynamics_stage, config.seed, tokenizer, weights)
 
 
 def _difference(before: TrainConfig, now: TrainConfig, name: str) -> str:
