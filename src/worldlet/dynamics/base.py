@@ -91,6 +91,9 @@ class DynamicsConfig:
     """The same in the outermost cells, where the picture moves as a whole or nothing else moves. What comes into view
     there is chance where a token is a thing (a whole tile); where tokens are far smaller than things, independent
     chances make noise: `min_p` then."""
+    settle: bool = True
+    """Whether a hero who is known to be there gets a cell, and tokens drawn apart are made to fit their neighbours:
+    worth its time where a token is a thing, and none of it where tokens are far smaller."""
 
     def __post_init__(self) -> None:
         for name in ("heads", "ssm_heads"):

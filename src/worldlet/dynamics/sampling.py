@@ -13,8 +13,10 @@ BUSY = 0.06
 """The picture moves as a whole where more than this share of its cells change; hero and enemies change 0.05 at most."""
 
 
-def least_shares(config: DynamicsConfig, open_BN: Tensor) -> Tensor:
-    """Min-p of every cell: float32 (B, N); where `open`, bool (B, N) or (B, 1), edges are chance."""
+def least_shares(config: DynamicsConfig, open_BN: Tensor) -> float | Tensor:
+    """Min-p of every cell: float32 (B, N), or one for all; where `open`, bool (B, N) or (B, 1), edges are chance."""
+    if config.edge_min_p == config.min_p:
+        return config.min_p
     return torch.where(edge_cells(config.grid, EDGE_CELLS, open_BN.device) & open_BN, config.edge_min_p, config.min_p)
 
 
@@ -56,13 +58,15 @@ def next_frame(
 ) -> tuple[Tensor, State]:
     """One dreamed frame: tokens (B, N) of the next frame and the new state.
 
-    A hero who is there gets a cell to begin with; every cell is drawn by itself; then cells give way where codes would
-    stand side by side that never did.
+    Every cell is drawn by itself. With `DynamicsConfig.settle`, a hero who is there gets a cell to begin with, and in
+    the end cells give way where codes would stand side by side that never did.
     """
+    config = model.config
     logits, after = model.step(state, tokens_BN, action_B, prompt_BD)
-    moves_B = moves_as_a_whole(tokens_BN, logits.argmax(-1))
+    moves_B1 = moves_as_a_whole(tokens_BN, logits.argmax(-1))[:, None]
+    if not config.settle:
+        return sample(logits, noise_BN, least_shares(config, moves_B1)), after
     hero_BN, mobile_BN = model.presence.shares(logits)
     logits = model.presence.insist(logits, hero_BN)
-    open_BN = moves_B[:, None] | model.presence.quiet(mobile_BN)
-    drawn_BN = sample(logits, noise_BN, least_shares(model.config, open_BN))
-    return model.neighbours.settle(logits, drawn_BN, model.config.grid), after
+    drawn_BN = sample(logits, noise_BN, least_shares(config, moves_B1 | model.presence.quiet(mobile_BN)))
+    return model.neighbours.settle(logits, drawn_BN, config.grid), after

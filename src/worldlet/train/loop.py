@@ -216,6 +216,10 @@ class _Run:
         self._save_last()
         line.say(f"finished after {self.step:,} steps in {self.elapsed / 60:.1f} min, best loss {self.best_loss:.5g}")
         self._say_if_starved(cpu_began)
+        if self.fabric.device.type == "cuda":
+            gigabytes = torch.cuda.max_memory_allocated(self.fabric.device) / 1e9
+            name = torch.cuda.get_device_name(self.fabric.device)
+            line.say(f"{1 / pace.seconds:.1f} steps/s at the end, {gigabytes:.1f} GB of memory at most on {name}")
 
     def _say_if_starved(self, cpu_began: float) -> None:
         """Tell who trains by the clock beside other work that the minutes went by and the steps did not."""

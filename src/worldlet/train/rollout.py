@@ -122,6 +122,6 @@ def _draw(
     noise_BN = torch.rand(truth_BN.shape, device=truth_BN.device)
     behind_BN = logits_BNV.gather(-1, truth_BN[..., None])[..., 0] - logits_BNV.amax(-1)
     least_BN = least_shares(model.config, moves_B[:, None])
-    if cut is not None:
+    if cut is not None and isinstance(least_BN, Tensor):
         least_BN = least_BN.gather(1, cut.cells_BN)
     return sample(logits_BNV, noise_BN, least_BN), behind_BN.exp() < doubt

@@ -139,7 +139,7 @@ def _fitted_to_world(config: TrainConfig, frame_size: tuple[int, int], actions: 
             f"{config.data} holds {frame_size} under {len(actions)}: start from a world of the same game and size"
         )
     world = WorldModel.load(config.start_from)
-    sampling = {name: getattr(config.dynamics, name) for name in ("min_p", "edge_min_p")}
+    sampling = {name: getattr(config.dynamics, name) for name in ("min_p", "edge_min_p", "settle")}
     dynamics = dataclasses.replace(world.dynamics.config, **sampling)
     return dataclasses.replace(config, tokenizer=world.tokenizer.config, dynamics=dynamics)
 
