@@ -11,7 +11,7 @@ from worldlet.dynamics import DynamicsConfig, Features  # noqa: E402
 from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss  # noqa: E402
 from worldlet.dynamics.neighbours import Neighbours  # noqa: E402
 from worldlet.dynamics.presence import Presence  # noqa: E402
-from worldlet.dynamics.sampling import CANDIDATES, least_shares, moves_as_a_whole, next_frame, sample  # noqa: E402
+from worldlet.dynamics.sampling import CANDIDATES, edge_cells, least_shares, moves_as_a_whole, next_frame, sample  # noqa: E402
 
 ALMOST_ONE = torch.tensor(1.0).nextafter(torch.tensor(0.0)).item()
 
@@ -103,6 +103,31 @@ def test_next_frame_is_a_step_a_draw_and_an_agreement():
     choosy, asked = Model(), []
     choosy.neighbours = SimpleNamespace(settle=lambda logits, drawn, grid: asked.append((drawn, grid)) or drawn + 1)
     assert dream(choosy)[0].tolist() == [[5, 6]] and asked[0][0].tolist() == [[4, 5]] and asked[0][1] == (1, 2)
+
+
+def test_tokens_settle_where_the_world_says_so_and_are_drawn_alone_elsewhere():
+    """One number serves all cells where edges are no more left to chance than the inside."""
+    config = DynamicsConfig(grid=(1, 2), patch=(1, 1), min_p=0.5, edge_min_p=0.5, settle=False)
+    assert least_shares(config, torch.ones(1, 2, dtype=torch.bool)) == 0.5
+
+    class Model:
+        def step(self, state, tokens, action, prompt):
+            return torch.stack([logits_of([0.6, 0.4], [1, 2], 10), logits_of([0.9, 0.1], [3, 4], 10)])[None], state
+
+    model = Model()
+    model.config = config
+    noise = torch.full((1, 2), ALMOST_ONE)
+    tokens, _ = next_frame(model, {}, torch.tensor([[1, 2]]), torch.tensor([3]), None, noise)
+    assert tokens.tolist() == [[2, 3]], "drawn above min-p, without asking what stands beside what"
+
+
+def test_the_edge_is_as_deep_as_it_is_said_to_be():
+    for grid, depth in (((5, 6), 2), ((5, 6), 1), ((4, 3), 2), ((3, 7), 0)):
+        inner = torch.ones(grid, dtype=torch.bool)
+        for y in range(grid[0]):
+            for x in range(grid[1]):
+                inner[y, x] = depth <= y < grid[0] - depth and depth <= x < grid[1] - depth
+        assert torch.equal(edge_cells(grid, depth), ~inner.flatten())
 
 
 def test_cells_weigh_by_what_is_there_before_or_after_the_step():

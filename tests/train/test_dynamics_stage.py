@@ -382,6 +382,19 @@ def test_windows_hold_the_hero_or_what_moves_and_the_cells_they_name(told):
     assert torch.equal(inside(values, cut)[:, 2], cut.cells_BN)
 
 
+def test_windows_lie_anywhere_where_nothing_moves_and_take_one_of_several_that_do():
+    torch.manual_seed(0)
+    config = DynamicsConfig(grid=(12, 16), codebook_size=V)
+    nothing = torch.zeros(400, 2, 12 * 16, dtype=torch.bool)
+    corners = cut_windows(nothing, nothing, config, (1, 1)).window.corner_B2
+    assert len(corners.unique(dim=0)) == 6 * 8, "every place comes up"
+    moving = nothing.clone()
+    moving[..., [0, 12 * 16 - 1]] = True  # two things in opposite corners: a window on one of them, not between
+    cut = cut_windows(nothing, moving, config, (2, 2))
+    counts = torch.unique(cut.window.corner_B2, dim=0, return_counts=True)
+    assert counts[0].tolist() == [[0, 0], [4, 6]] and counts[1].min() > 150
+
+
 def test_what_moves_is_hidden_by_what_was_there_and_nothing_else():
     """A thing (token 9) walks over a floor of numbered cells: hidden frames show the floor, others stay."""
     torch.manual_seed(0)

@@ -157,6 +157,41 @@ def test_the_budget_is_shared_among_the_stages() -> None:
             TrainConfig("d", "r", **wrong)
 
 
+def test_training_goes_on_from_a_world(whole: Path, data: Path, tmp_path: Path) -> None:
+    """Its tokenizer and sizes are taken, whatever else was asked for, and the dynamics begins with its weights."""
+    from worldlet.export import ExportConfig, export
+    from worldlet.manifest import read_world_json
+    from worldlet.world import WorldModel
+
+    world = export(ExportConfig(run=str(whole), out=str(tmp_path / "world"), starts=1, gate_frames=2))
+    config = dataclasses.replace(
+        tiny_config(data, tmp_path / "run", steps=2, start_from=str(world)), dynamics=run.DynamicsConfig(min_p=0.5)
+    )
+    assert config.budget("dynamics") == (None, 2), "there is no tokenizer to train"
+    begun = run._build("dynamics", whole, run.fitted(config)).module.state_dict()
+    told = WorldModel.load(world)
+    assert all(torch.equal(begun[name], value) for name, value in told.dynamics.state_dict().items())
+    results = train(config)
+    assert [result.step for result in results] == [0, 2] and all(result.finished for result in results)
+    ours = load_config(tmp_path / "run")
+    assert ours.dynamics == dataclasses.replace(load_config(whole).dynamics, min_p=0.5)
+    tokenizer = load_tokenizer(tmp_path / "run").state_dict()
+    assert all(torch.equal(tokenizer[name], value) for name, value in told.tokenizer.state_dict().items())
+    again = export(ExportConfig(run=str(tmp_path / "run"), out=str(tmp_path / "again"), starts=1, gate_frames=2))
+    training = read_world_json(again).config["training"]
+    assert training["start_from"] == "world" and training["dynamics"]["steps"] == 2
+
+    shutil.copytree(data, tmp_path / "other")
+    from worldlet.data.shards import read_manifest, write_manifest
+
+    manifest = read_manifest(tmp_path / "other")
+    manifest["action_names"] = manifest["action_names"][:-1]
+    write_manifest(tmp_path / "other", manifest)
+    with pytest.raises(ValueError, match="start from a world of the same game and size"):
+        train(dataclasses.replace(config, data=str(tmp_path / "other"), out=str(tmp_path / "third")))
+    assert not (tmp_path / "third").exists()
+
+
 def test_the_dynamics_needs_a_tokenizer(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no checkpoint: train first"):
         train(tiny_config(data, tmp_path / "run", stage="dynamics"))
