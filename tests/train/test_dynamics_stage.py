@@ -309,6 +309,30 @@ def test_who_walks_alone_through_a_window_does_not_move_the_picture(monkeypatch)
     assert asked and all(cells == 16 and not moves for moves, cells in asked)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler looks at every input
+@pytest.mark.parametrize("close", [0.0, 1.0])
+def test_compiled_rollouts_teach_the_same(close, monkeypatch):
+    compiled, times = torch.compile, []
+
+    def traced(function, **settings):
+        times.append(function)
+        return compiled(function, backend="aot_eager", fullgraph=True, **settings)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    results = []
+    for compile_it in (False, True):
+        stage = stage_of(obedient_table(), window_share=close, reveal_share=0.0, window=(1, 2), compile=compile_it)
+        losses = []
+        for step in range(2):
+            torch.manual_seed(1)
+            loss, _ = stage.loss(step, 0.9)
+            loss.backward()
+            losses.append(float(loss.detach()))
+        results.append((losses, [p.grad.clone() for p in stage.module.parameters() if p.grad is not None]))
+    assert len(times) == 1, "compiled once for all steps"
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+
+
 def test_a_free_run_begins_at_the_context_and_hears_each_action_once():
     model = Obedient()
     tokens = torch.full((B, T + 1, N), 9)

@@ -15,7 +15,7 @@ from worldlet.dynamics.loss import CellWeights, cell_weights, weighted_loss
 from worldlet.dynamics.sampling import edge_cells, moves_as_a_whole
 from worldlet.tokenizer import Tokenizer
 from worldlet.train.emphasis import balance_actions, encounters, reveals
-from worldlet.train.rollout import disturb, free_run, hide, rollout_features
+from worldlet.train.rollout import Compiled, disturb, free_run, hide, rollout_features
 from worldlet.train.windows import cut_windows, inside
 
 _VAL_BATCH, _VAL_SEED, _VAL_CONTEXT = 8, 12345, 2
@@ -63,6 +63,9 @@ class DynamicsStageConfig:
     """How much oftener clips of rare actions are drawn: 0 as recorded, 1 as if all actions were equally common."""
     val_clips: int = 24
     """Validation clips."""
+    compile: bool = False
+    """Compile the step of rollouts (torch.compile): quicker on a GPU, which else waits for its small operations to be
+    launched one by one, after half a minute of compiling."""
 
     def __post_init__(self) -> None:
         if self.clip <= _PICTURE_CONTEXT:
@@ -116,6 +119,7 @@ class DynamicsStage:
         weights: dict[str, Tensor] | None = None,
     ):
         self.config, self.seed, self.val = config, seed, val
+        self._compiled: Compiled | None = None
         self._columns: dict[tuple[int, torch.device], tuple[np.ndarray, Tensor]] = {}
         self.train = balance_actions(train, config.clip, config.action_balance) if config.action_balance else train
         self.train_encounters = encounters(train, config.clip, model.grid) if config.encounter_share else None
@@ -191,13 +195,21 @@ class DynamicsStage:
         seen = disturb(seen, config.noise)
         if rolls_out:
             features = rollout_features(
-                self.model, clips.tokens_BTN, seen, clips.actions_BT, prompt, mobile, moves_BT,
+                self._rolling(), clips.tokens_BTN, seen, clips.actions_BT, prompt, mobile, moves_BT,
                 rollout_steps, config.rollout_doubt, cut,
             )  # fmt: skip
         else:
             features, _ = self.model.features(seen, clips.actions_BT, prompt, cut and cut.window)
         value = weighted_loss(self.model, features, clips.tokens_BTN[:, 1:], weights, config.weights.still_share)
         return value, {"rollout": float(rolls_out), "window": float(looks_close), "reveal": float(looks_ahead)}
+
+    def _rolling(self) -> Dynamics:
+        """The module as rollouts run it."""
+        if not self.config.compile:
+            return self.model
+        if self._compiled is None:
+            self._compiled = Compiled(self.model)
+        return cast(Dynamics, self._compiled)
 
     def after_step(self, step: int) -> None:
         """Nothing follows a step."""

@@ -15,6 +15,17 @@ from worldlet.dynamics.sampling import least_shares, next_frame, sample
 from worldlet.train.windows import Cut
 
 
+class Compiled:
+    """What `rollout_features` asks of a dynamics, its step compiled: the same weights, the same numbers but rounding.
+
+    The average of the weights, a deep copy of the network, is not touched by it.
+    """
+
+    def __init__(self, model: Dynamics) -> None:
+        self.config, self.features, self.head = model.config, model.features, model.head
+        self.step_features = torch.compile(model.step_features, dynamic=False)
+
+
 def disturb(tokens_BTN: Tensor, most: float) -> Tensor:
     """Replace some tokens: half of them by others of the same frame, half by others of the batch.
 
