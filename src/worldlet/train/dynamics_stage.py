@@ -123,13 +123,14 @@ class DynamicsStage:
         self._columns: dict[tuple[int, torch.device], tuple[np.ndarray, Tensor]] = {}
         self.train = balance_actions(train, config.clip, config.action_balance) if config.action_balance else train
         self.train_encounters = encounters(train, config.clip, model.grid) if config.encounter_share else None
-        self.train_reveals = reveals(train, config.reveal_clip, _REVEAL_LEAD)
+        self.train_reveals = reveals(train, config.reveal_clip, _REVEAL_LEAD) if config.reveal_share else None
         self.val_reveals = reveals(val, config.reveal_clip, _REVEAL_LEAD)
         self.module: nn.Module = cast(nn.Module, build_dynamics(model))
         if weights is not None:
             self.module.load_state_dict(weights)
-        self.model.neighbours.learn(train.tokens_FN, model.grid)
-        self.model.presence.learn(train.tokens_FN, train.hero_FN, train.moving_FN)
+        if model.settle:
+            self.model.neighbours.learn(train.tokens_FN, model.grid)
+            self.model.presence.learn(train.tokens_FN, train.hero_FN, train.moving_FN)
         self.items_per_step = config.batch_size * config.clip
         self.tokenizer = tokenizer
         if tokenizer is not None and weights is None:
