@@ -179,7 +179,9 @@ def test_training_goes_on_from_a_world(whole: Path, data: Path, tmp_path: Path) 
     assert all(torch.equal(tokenizer[name], value) for name, value in told.tokenizer.state_dict().items())
     again = export(ExportConfig(run=str(tmp_path / "run"), out=str(tmp_path / "again"), starts=1, gate_frames=2))
     training = read_world_json(again).config["training"]
-    assert training["start_from"] == "world" and training["dynamics"]["steps"] == 2
+    before = read_world_json(world)
+    assert training["start_from"] == {"name": before.name, **before.config["training"]}
+    assert training["dynamics"]["steps"] == 2
 
     shutil.copytree(data, tmp_path / "other")
     from worldlet.data.shards import read_manifest, write_manifest

@@ -145,8 +145,9 @@ def _manifest(model: WorldModel, data: DataManifest, config: ExportConfig, train
 def _training(config: ExportConfig, trained: TrainConfig) -> dict[str, Any]:
     """How long the exported weights were trained, and on what: nothing that differs between two exports of one run."""
     facts: dict[str, Any] = {"data": Path(config.data or trained.data).name}
-    if trained.start_from:
-        facts["start_from"] = Path(trained.start_from).name
+    begun = checkpoint.read_state(Path(config.run) / "tokenizer" / "best").get("start_from")
+    if begun is not None:
+        facts["start_from"] = begun
     for stage, which in (("tokenizer", "best"), ("dynamics", config.checkpoint)):
         state = checkpoint.read_state(Path(config.run) / stage / which)
         facts[stage] = {"checkpoint": which, "steps": state["step"], "minutes": round(state["elapsed"] / 60, 1)}

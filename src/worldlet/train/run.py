@@ -148,8 +148,11 @@ def _take_tokenizer(run: Path, config: TrainConfig) -> FitResult:
     """Keep the tokenizer of the world that the run goes on from as the run's own, as if it had been trained here."""
     folder = run / "tokenizer"
     if not checkpoint.exists(folder / "best"):
+        world = read_world_json(config.start_from)
+        begun = {"name": world.name, **world.config["training"]}  # said here: by the time of an export it may be gone
         weights = WorldModel.load(config.start_from).tokenizer.state_dict()
-        checkpoint.save(folder / "best", {"model": weights, "ema": weights}, {"step": 0, "elapsed": 0.0})
+        state = {"step": 0, "elapsed": 0.0, "start_from": begun}
+        checkpoint.save(folder / "best", {"model": weights, "ema": weights}, state)
     return FitResult(folder, 0, 0.0, math.inf, finished=True, skipped=0)
 
 
