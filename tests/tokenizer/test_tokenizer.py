@@ -13,7 +13,7 @@ from worldlet.tokenizer import Tokenizer, TokenizerConfig  # noqa: E402
 from worldlet.tokenizer.codebook import count_patches, fit_codebook  # noqa: E402
 from worldlet.tokenizer.quantize import EmaVQ  # noqa: E402
 from worldlet.train import LoopConfig, fit  # noqa: E402
-from worldlet.train.tokenizer_stage import TokenizerStage, TokenizerStageConfig  # noqa: E402
+from worldlet.train.tokenizer_stage import TokenizerStage, TokenizerStageConfig, code_errors  # noqa: E402
 from worldlet.train.tokens import encode_frames  # noqa: E402
 
 QUANTIZERS = {"patch": 64, "vq": 64, "fsq": 1024}
@@ -238,6 +238,28 @@ def test_without_a_hero_there_is_no_figure_for_him(table, monkeypatch):
     assert "hero_psnr_db" not in figures and all(np.isfinite(value) for value in figures.values())
 
 
+def test_frames_that_codes_serve_badly_come_oftener(table):
+    """One frame of thirty is of colours that no code has."""
+    model = build("patch")
+    odd = table.frames_FHWC.copy()
+    odd[7] = 255 - odd[7] // 2
+    whole = FrameTable(odd, table.hero_bits, table.moving_bits)
+    latents = model.latents(floats(np.delete(odd, 7, 0)[:, ::8, ::8].repeat(8, 1).repeat(8, 2))).flatten(0, 1)
+    book = latents.unique(dim=0)[:64]
+    model.quantizer.codebook.zero_()[: len(book)] = book
+    errors = code_errors(model, odd, size=7)
+    real = model.latents(floats(odd))
+    nearest = torch.cdist(real.flatten(0, 1), model.quantizer.codebook).amin(1).square().view(30, -1).sum(1)
+    assert errors == pytest.approx(nearest.double().numpy(), rel=1e-3, abs=1e-3)
+    draws = whole.batch(3, 4000, 1, errors)[0]
+    share = (draws == odd[7]).all((1, 2, 3)).mean()
+    assert share == pytest.approx(errors[7] / errors.sum(), abs=0.03) and share > 1.5 / 30
+    stage = stage_of(hard_share=0.5)
+    weights = stage._frame_weights()
+    assert weights is stage._frame_weights() and weights.mean() == pytest.approx(1.0) and weights.min() >= 0.5
+    assert stage_of()._frame_weights() is None
+
+
 def test_dead_codes_move_to_the_worst_served_latents():
     torch.manual_seed(0)
     quantizer = EmaVQ(4, 8)
@@ -255,9 +277,9 @@ def test_dead_codes_move_to_the_worst_served_latents():
     )
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"revive_every": 0}])
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"revive_every": 0}, {"hard_share": 1.5}])
 def test_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match="must"):
         TokenizerStageConfig(**wrong)
 
 

@@ -124,7 +124,7 @@ def test_a_game_whose_picture_never_moves_as_a_whole_has_nothing_to_reveal():
 
 def test_validation_counts_what_changes_under_the_right_actions():
     figures = stage_of(obedient_table(), Obedient()).validate(Obedient())
-    assert figures["loss"] < 1e-3 < 1 < figures["loss_shuffled"]
+    assert max(figures["loss"], figures["loss_forced"]) < 1e-3 < 1 < figures["loss_shuffled"]
     assert figures["changed"] == figures["hero"] == figures["hero_1"] == figures["hero_5"] == 1.0
     assert "scroll" not in figures and figures["edge"] == 1.0, "two cells deep, such a small frame is all edge"
 
@@ -143,11 +143,22 @@ def test_validation_tells_old_cells_that_move_from_the_edge():
     assert figures["scroll"] == 1.0 and 0.5 < figures["edge"] < 1.0
 
 
+def test_the_best_weights_are_those_that_bear_their_own_predictions(monkeypatch):
+    """What is fed back counts in `loss`, by which a run chooses what it exports, and in no other figure."""
+    table = obedient_table()
+    stage = stage_of(table)
+    before = stage.validate(stage.module)
+    monkeypatch.setattr(rollout, "_draw", always(3, sure=True))
+    after = stage.validate(stage.module)
+    assert after["loss"] != pytest.approx(before["loss"], rel=1e-4)
+    assert after["loss_forced"] == before["loss_forced"] and after["loss_shuffled"] == before["loss_shuffled"]
+
+
 def test_figures_without_a_cell_are_left_out():
     table = obedient_table()
     still = TokenTable(np.zeros_like(table.tokens_FN), table.actions_F, table.starts, table.moving_FN, table.moving_FN)
     stage = stage_of(still)
-    assert sorted(stage.validate(stage.module)) == ["loss", "loss_shuffled"]
+    assert sorted(stage.validate(stage.module)) == ["loss", "loss_forced", "loss_shuffled"]
     once = table.hero_FN.copy()
     once[:] = False
     once[20, 3] = True  # a few clips have him, most do not

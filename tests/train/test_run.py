@@ -157,7 +157,9 @@ def test_the_budget_is_shared_among_the_stages() -> None:
             TrainConfig("d", "r", **wrong)
 
 
-def test_training_goes_on_from_a_world(whole: Path, data: Path, tmp_path: Path) -> None:
+def test_training_goes_on_from_a_world(
+    whole: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its tokenizer and sizes are taken, whatever else was asked for, and the dynamics begins with its weights."""
     from worldlet.export import ExportConfig, export
     from worldlet.manifest import read_world_json
@@ -182,6 +184,17 @@ def test_training_goes_on_from_a_world(whole: Path, data: Path, tmp_path: Path) 
     before = read_world_json(world)
     assert training["start_from"] == {"name": before.name, **before.config["training"]}
     assert training["dynamics"]["steps"] == 2
+
+    decoder = dataclasses.replace(config, stage="tokenizer", out=str(tmp_path / "decoder"), validate_every_steps=2)
+    assert [result.step for result in train(decoder)] == [2]
+    trained = load_tokenizer(tmp_path / "decoder")
+    assert run.fingerprint(trained) == run.fingerprint(told.tokenizer), "the codes stay, and with them the dynamics"
+    assert not torch.equal(trained.decoder.direct.weight, told.tokenizer.decoder.direct.weight)
+    moved = dataclasses.replace(load_config(whole).tokenizer, quantizer="vq")
+    monkeypatch.setattr(WorldModel, "load", lambda folder: WorldModel.build(moved, load_config(whole).dynamics))
+    with pytest.raises(ValueError, match="only a codebook of patches stays as it is"):
+        train(dataclasses.replace(decoder, out=str(tmp_path / "moved")))
+    monkeypatch.undo()
 
     shutil.copytree(data, tmp_path / "other")
     from worldlet.data.shards import read_manifest, write_manifest

@@ -68,11 +68,17 @@ class FrameTable:
         return len(self.frames_FHWC)
 
     def batch(
-        self, step: int, batch_size: int, seed: int
+        self, step: int, batch_size: int, seed: int, weights_F: NDArray[np.float64] | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return (frames_BHWC uint8, hero_BHW bool, moving_BHW bool), drawn evenly and with replacement."""
-        rows_B = _rng(seed, step, _FRAME_BATCHES).integers(0, len(self), batch_size)
-        return self.rows(rows_B)
+        """Return (frames_BHWC uint8, hero_BHW bool, moving_BHW bool), drawn with replacement.
+
+        Evenly, or in proportion to ``weights_F``, which must not be negative nor all zero.
+        """
+        rng = _rng(seed, step, _FRAME_BATCHES)
+        if weights_F is None:
+            return self.rows(rng.integers(0, len(self), batch_size))
+        cumulative_F = np.cumsum(weights_F)
+        return self.rows(np.searchsorted(cumulative_F, rng.random(batch_size) * cumulative_F[-1], side="right"))
 
     def rows(self, rows_B: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
         """Return the named rows in the form of a batch."""

@@ -107,10 +107,15 @@ def _assemble(run: Path, which: Literal["best", "last"]) -> WorldModel:
 
 
 def _write_weights(model: WorldModel, folder: Path) -> None:
-    """Store the weights in half precision, and round the model's own to what was stored."""
+    """Store the weights in half precision, and round the model's own to what was stored.
+
+    What only settling asks for stays out of a world whose tokens do not settle.
+    """
+    unused = () if model.dynamics.config.settle else ("dynamics.neighbours.", "dynamics.presence.")
     halves = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
+        if not name.startswith(unused)
     }
     infinite = [name for name, value in halves.items() if not value.isfinite().all()]
     if infinite:

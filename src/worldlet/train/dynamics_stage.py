@@ -219,9 +219,12 @@ class DynamicsStage:
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Measure held-out clips; a figure without any cell to measure is left out.
 
-        `loss`; `loss_shuffled` under the actions of other clips; accuracy one frame ahead on `changed` and on `hero`
-        cells; `hero_H`: on hero cells H frames into a free-running dream; where the picture moves as a whole, `scroll`
-        on the cells inside it and `edge` on the outermost, where some of what is new is chance.
+        `loss`, as training ends: the last frames seen through the model's own predictions; `loss_forced` with all of
+        them true, and `loss_shuffled` so under the actions of other clips; accuracy one frame ahead on `changed` and on
+        `hero` cells; `hero_H`: on hero cells H frames into a free-running dream; where the picture moves as a whole,
+        `scroll` on the cells inside it and `edge` on the outermost, where some of what is new is chance.
+
+        Weights that are best by `loss_forced` are those of before the first rollout, whose dreams do not last.
         """
         model = cast(Dynamics, module)
         batches: dict[str, list[float]] = {}
@@ -270,8 +273,13 @@ class DynamicsStage:
         features, _ = model.features(before, clips.actions_BT, prompt)
         shuffled, _ = model.features(before, clips.actions_BT.roll(1, 0), prompt)
         right = model.head(features).argmax(-1) == targets
+        rolled = rollout_features(
+            model, clips.tokens_BTN, before, clips.actions_BT, prompt, clips.hero_BTN | clips.moving_BTN,
+            moves_as_a_whole(before, targets), self.config.rollout_steps, self.config.rollout_doubt,
+        )  # fmt: skip
         return {
-            "loss": float(weighted_loss(model, features, targets, weights, 1.0)),
+            "loss": float(weighted_loss(model, rolled, targets, weights, 1.0)),
+            "loss_forced": float(weighted_loss(model, features, targets, weights, 1.0)),
             "loss_shuffled": float(weighted_loss(model, shuffled, targets, weights, 1.0)),
             **_share("changed", right, targets != before),
             **_share("hero", right, clips.hero_BTN[:, 1:] | clips.hero_BTN[:, :-1]),

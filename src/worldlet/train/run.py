@@ -46,7 +46,8 @@ class TrainConfig:
     """Steps to train; with `all` a quarter of them go to the tokenizer."""
     start_from: str = ""
     """World to go on from (a shipped name, a world folder or a RUN), such as a game's older one: its tokenizer and its
-    sizes are taken as they are, and the dynamics begins with its weights."""
+    sizes are taken as they are, and the dynamics begins with its weights. With `--stage tokenizer` its decoder is what
+    is trained on: the codes stay, and so does every dynamics that knows them."""
     resume: bool = False
     """Go on where an earlier run stopped."""
     seed: int = 0
@@ -102,7 +103,7 @@ def train(config: TrainConfig) -> list[FitResult]:
     _claim(run, config)
     results = []
     for stage in _stages(config):
-        if stage == "tokenizer" and config.start_from:
+        if stage == "tokenizer" and config.start_from and config.stage == "all":
             results.append(_take_tokenizer(run, config))
             continue
         results.append(fit(_build(stage, run, config), run, _loop(stage, config), resume=config.resume))
@@ -139,6 +140,11 @@ def _fitted_to_world(config: TrainConfig, frame_size: tuple[int, int], actions: 
             f"{config.data} holds {frame_size} under {len(actions)}: start from a world of the same game and size"
         )
     world = WorldModel.load(config.start_from)
+    if config.stage == "tokenizer" and world.tokenizer.config.quantizer != "patch":
+        raise ValueError(
+            f"{config.start_from} has codes of the kind {world.tokenizer.config.quantizer!r}, which move with the "
+            "decoder; only a codebook of patches stays as it is: train another tokenizer without --start_from"
+        )
     sampling = {name: getattr(config.dynamics, name) for name in ("min_p", "edge_min_p", "settle")}
     dynamics = dataclasses.replace(world.dynamics.config, **sampling)
     return dataclasses.replace(config, tokenizer=world.tokenizer.config, dynamics=dynamics)
@@ -221,7 +227,8 @@ def _build(stage: str, run: Path, config: TrainConfig) -> TokenizerStage | Dynam
     if stage == "tokenizer":
         print(f"tokenizer: reading frames of {config.data} and finding a codebook", flush=True)
         fresh = not (config.resume and _is_begun(run, stage))
-        return TokenizerStage(config.data, config.tokenizer, config.tokenizer_stage, config.seed, fit_codes=fresh)
+        weights = WorldModel.load(config.start_from).tokenizer.state_dict() if config.start_from else None
+        return TokenizerStage(config.data, config.tokenizer, config.tokenizer_stage, config.seed, fresh, weights)
     print(f"dynamics: reading the frames of {config.data} as tokens", flush=True)
     tokenizer = load_tokenizer(run)
     mark = fingerprint(tokenizer)

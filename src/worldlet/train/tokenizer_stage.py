@@ -14,6 +14,7 @@ from worldlet.data.clips import FrameTable
 from worldlet.tokenizer import Tokenizer, TokenizerConfig
 from worldlet.tokenizer.codebook import count_patches, fit_codebook
 from worldlet.tokenizer.quantize import PatchCodebook
+from worldlet.train.tokens import encode_frames
 
 DEAD_BELOW = 0.02
 """Expected uses a batch below which a code counts as dead."""
@@ -39,6 +40,8 @@ class TokenizerStageConfig:
     """Extra weight of squared error on the hero's pixels."""
     moving_weight: float = 8.0
     """Extra weight of squared error on the pixels of everything else that moves."""
+    hard_share: float = 0.0
+    """How much oftener frames are drawn that codes serve badly: 0 evenly, 1 in proportion to their squared error."""
     revive_every: int = 10
     """Steps between revivals of dead codes."""
     revive_until: float = 0.7
@@ -47,18 +50,27 @@ class TokenizerStageConfig:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.max_frames, self.val_frames, self.revive_every) < 1:
             raise ValueError("batch_size, max_frames, val_frames and revive_every must be at least 1")
+        if not 0 <= self.hard_share <= 1:
+            raise ValueError(f"hard_share is {self.hard_share}: it must lie in [0, 1]")
 
 
 class TokenizerStage:
     """The tokenizer as a stage of the training loop.
 
-    `fit_codes` says whether the codebook of patches is found at the start; a run that is resumed has it already.
+    `fit_codes` says whether the codebook of patches is found at the start; a run that is resumed has it already. With
+    `weights`, a state dict of the same tokenizer, training goes on from them and the codes stay as they are.
     """
 
     name = "tokenizer"
 
     def __init__(
-        self, data: str | Path, model: TokenizerConfig, config: TokenizerStageConfig, seed: int, fit_codes: bool = True
+        self,
+        data: str | Path,
+        model: TokenizerConfig,
+        config: TokenizerStageConfig,
+        seed: int,
+        fit_codes: bool = True,
+        weights: dict[str, Tensor] | None = None,
     ):
         if config.crop < model.patch_size or config.crop % model.patch_size:
             raise ValueError(f"crop is {config.crop}: it must be a multiple of the patch size, {model.patch_size}")
@@ -68,8 +80,11 @@ class TokenizerStage:
         self.items_per_step = config.batch_size
         self.train = FrameTable.load(data, "train", config.max_frames, seed)
         self.val = FrameTable.load(data, "val", config.val_frames, seed)
-        if fit_codes and model.quantizer == "patch":
+        if weights is not None:
+            self.tokenizer.load_state_dict(weights)
+        elif fit_codes and model.quantizer == "patch":
             self._fit_codebook(model.codebook_size)
+        self._weights_F: np.ndarray | None = None
         self._crop = tuple(min(config.crop, side) for side in model.frame_size)
         self._progress = 0.0
         self._frames: Tensor | None = None
@@ -139,7 +154,7 @@ class TokenizerStage:
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Crops (B, 3, c, c) in [0, 1] and pixel weights (B, 1, c, c), on the token grid; from (seed, step)."""
-        frames, hero, moving = self.train.batch(step, self.config.batch_size, self.seed)
+        frames, hero, moving = self.train.batch(step, self.config.batch_size, self.seed, self._frame_weights())
         rng = np.random.default_rng([self.seed, step, 5])
         height, width = self._crop
         cut = []
@@ -150,6 +165,14 @@ class TokenizerStage:
         pixels, hero_crop, moving_crop = (torch.from_numpy(array).to(self.device) for array in stack)
         real = (pixels.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
         return real, self._weights(hero_crop, moving_crop)[:, None]
+
+    def _frame_weights(self) -> np.ndarray | None:
+        """How often each frame is drawn, float64 (F,), None for evenly; found at the first batch: codes are known then."""
+        share = self.config.hard_share
+        if self._weights_F is None and share:
+            error_F = code_errors(self.tokenizer, self.train.frames_FHWC)
+            self._weights_F = 1 - share + share * error_F / max(error_F.mean(), 1e-12)
+        return self._weights_F
 
     def _corner(self, rng: np.random.Generator, hero_HW: np.ndarray) -> tuple[int, int]:
         """Top left of a crop, on the token grid: anywhere, or where it holds a pixel of the hero."""
@@ -176,6 +199,23 @@ class TokenizerStage:
         patches, counts, moving = count_patches(batches, self.tokenizer.config.patch_size)
         codes = fit_codebook(patches, counts, moving, size, self.config.hero_weight, self.seed)
         cast(PatchCodebook, self.tokenizer.quantizer).codebook.copy_(codes)
+
+
+def code_errors(tokenizer: Tokenizer, frames_FHWC: np.ndarray, size: int = 256) -> np.ndarray:
+    """How far the codes of each frame are from its latents: squared errors summed over all cells, float64 (F,).
+
+    With a codebook of patches that is the error of the pixels before the decoder mends it.
+    """
+    parts = []
+    for first in range(0, len(frames_FHWC), size):
+        frames_BHWC = frames_FHWC[first : first + size]
+        tokens_BN = torch.from_numpy(encode_frames(tokenizer, frames_BHWC)).flatten(1)
+        device = next(tokenizer.parameters()).device
+        real_BCHW = torch.from_numpy(frames_BHWC).to(device).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            latents_BNC, codes_BNC = tokenizer.latents(real_BCHW), tokenizer.quantizer.codes_of(tokens_BN.to(device))
+        parts.append((latents_BNC - codes_BNC).square().sum((1, 2)).cpu().double().numpy())
+    return np.concatenate(parts)
 
 
 def _decibels(squares: float, count: float) -> float:
