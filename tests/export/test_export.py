@@ -318,3 +318,39 @@ def test_starts_are_real_clips_with_the_actions_between(data: Path, tmp_path: Pa
         assert episode.facts["contacts"][last, 0] and episode.facts["deaths"][last] == episode.facts["deaths"][0]
     again = write_starts(data, tmp_path / "again", 5, seed=0)
     assert dataclasses.asdict(again) == dataclasses.asdict(listed)
+
+
+def test_starts_may_be_dreamed_so_that_no_recorded_picture_is_passed_on(run: Path, data: Path, tmp_path: Path) -> None:
+    """The clip is what the world dreams after the recorded one, under the actions recorded next."""
+    from PIL import Image
+
+    from worldlet.data.shards import read_episodes
+    from worldlet.engine.noise import frame_noise
+
+    model = folder._assemble(run, "best")
+    (start,) = write_starts(data, tmp_path, 1, 0, model, dreamed=10).starts
+    strip = np.asarray(Image.open(tmp_path / "starts" / start.file)).reshape(FRAMES, 128, 128, 3)
+    (episode,) = [one for one in read_episodes(data, "test") if one.meta["level_seed"] == start.level_seed]
+    assert not (episode.frames_THWC[:, None] == strip).all((2, 3, 4)).any()
+    ends = [t for t in range(len(episode.actions_T)) if tuple(episode.actions_T[t - FRAMES + 1 : t]) == start.actions]
+    films = []
+    for end in ends:
+        last = end - 10
+        if last < FRAMES:
+            continue
+        state, frames = model.init_state(1), []
+        shown = episode.frames_THWC[last - FRAMES + 1 : last + 1]
+        for t in range(FRAMES + 9):
+            if t < FRAMES:
+                tokens = model.encode(torch.from_numpy(shown[t : t + 1].copy()))
+            action = torch.from_numpy(episode.actions_T[last - FRAMES + 1 + t :][:1].copy())
+            noise = torch.from_numpy(frame_noise(0, t + 1, tokens.shape[1])[None])
+            prompt = torch.zeros(1, model.dynamics.config.prompt_width)
+            with torch.no_grad():
+                dreamed = model.dream(state, tokens, action, prompt, noise)
+            state, tokens = dreamed.state, dreamed.tokens_BN
+            frames.append(dreamed.frames_BHWC[0].numpy())
+        films.append(np.stack(frames[-FRAMES:]))
+    assert any(np.array_equal(film, strip) for film in films)
+    with pytest.raises(ValueError, match="dream at least as many, or none, not 3"):
+        write_starts(data, tmp_path / "few", 1, 0, model, dreamed=3)

@@ -50,6 +50,9 @@ class ExportConfig:
     """Data folder to take the starts from; the run's own if not given."""
     starts: int = 18
     """Starting clips to ship, spread over the themes, from levels of the test split."""
+    dreamed_starts: int = 0
+    """Frames that the world dreams on from a recorded clip before the starting clip is taken, so that no recorded
+    picture is passed on: for games whose pictures are not yours. 0 keeps the recorded clips."""
     checkpoint: Literal["best", "last"] = "best"
     """Which dynamics: best by validation loss, or last. The tokenizer is the one that it was trained with."""
     seed: int = 0
@@ -81,7 +84,7 @@ def export(config: ExportConfig, console: Console | None = None) -> Path:
         console.print("writing the graphs encode, decode and step", highlight=False)
         write_graphs(model, folder)
         console.print(f"choosing {config.starts} starts from the test levels of {data}", highlight=False)
-        write_starts(data, folder, config.starts, config.seed)
+        write_starts(data, folder, config.starts, config.seed, model, config.dreamed_starts)
         write_world_json(folder, _manifest(model, facts, config, trained))
         with _gate_progress(console, config.gate_frames) as tick:
             check_parity(model, folder, config.gate_frames, config.seed, tick)

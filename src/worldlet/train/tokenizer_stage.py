@@ -167,7 +167,7 @@ class TokenizerStage:
         return real, self._weights(hero_crop, moving_crop)[:, None]
 
     def _frame_weights(self) -> np.ndarray | None:
-        """How often each frame is drawn, float64 (F,), None for evenly; found at the first batch: codes are known then."""
+        """How often each frame is drawn, float64 (F,), or None; found at the first batch, when the codes are there."""
         share = self.config.hard_share
         if self._weights_F is None and share:
             error_F = code_errors(self.tokenizer, self.train.frames_FHWC)
