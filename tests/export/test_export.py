@@ -354,3 +354,21 @@ def test_starts_may_be_dreamed_so_that_no_recorded_picture_is_passed_on(run: Pat
     assert any(np.array_equal(film, strip) for film in films)
     with pytest.raises(ValueError, match="dream at least as many, or none, not 3"):
         write_starts(data, tmp_path / "few", 1, 0, model, dreamed=3)
+
+
+def test_what_only_settling_asks_for_stays_out_of_a_world_that_does_not_settle(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    for settle in (True, False):
+        dynamics = DynamicsConfig(
+            grid=(2, 4), codebook_size=32, actions=3, width=16, depth=1, heads=2, ssm_heads=2, token_width=8,
+            feature_width=8, settle=settle,
+        )  # fmt: skip
+        model = WorldModel.build(TokenizerConfig((16, 32), codebook_size=32, decoder_width=8), dynamics).eval()
+        folder._write_weights(model, tmp_path)
+        names = load_file(tmp_path / "weights.safetensors")
+        assert any(name.startswith("dynamics.neighbours.") for name in names) == settle
+        assert any(name.startswith("dynamics.presence.") for name in names) == settle
+        again = WorldModel.build(TokenizerConfig((16, 32), codebook_size=32, decoder_width=8), dynamics)
+        again.load_state_dict(names)
+        assert torch.equal(again.dynamics.logits.weight, model.dynamics.logits.weight)
