@@ -14,9 +14,12 @@ import traceback
 from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from worldlet.options import Parser, Presets, UsageError, parse_config
+
+if TYPE_CHECKING:
+    from worldlet.train.run import TrainConfig
 
 DEFAULT_WORLD = "platformer"
 # What the extra [train] brings, by import name.
@@ -173,7 +176,6 @@ def _label(arguments: list[str]) -> None:
 
 
 def _train(arguments: list[str]) -> None:
-    from worldlet.engine.bundle import open_bundle
     from worldlet.recipes import find_recipe, recipes
     from worldlet.recipes.complete import complete
     from worldlet.recipes.fitting import settings_without_recipe
@@ -182,12 +184,27 @@ def _train(arguments: list[str]) -> None:
     presets = Presets("recipe", recipes(), find_recipe, settings_without_recipe, "what fits DATA")
     config = parse_config(_parser("train"), TrainConfig, arguments, presets, either=("minutes", "steps"))
     if config.start_from:
-        config = dataclasses.replace(config, start_from=str(open_bundle(config.start_from).folder))
+        config = dataclasses.replace(config, start_from=_starting_world(config))
     results = train(config)
     if not results[-1].finished:  # it stopped at the first Ctrl-C, after saving: the caller should know
         raise KeyboardInterrupt
     if config.stage == "all":
         complete(config)
+
+
+def _starting_world(config: TrainConfig) -> str:
+    """Return the folder of the world to go on from; a run that keeps its weights may have lost it meanwhile."""
+    from worldlet.engine.bundle import open_bundle
+    from worldlet.manifest import WorldError
+    from worldlet.train import start
+    from worldlet.train.run import load_config
+
+    try:
+        return str(open_bundle(config.start_from).folder)
+    except WorldError:
+        if config.resume and start.is_kept(Path(config.out)):
+            return load_config(config.out).start_from
+        raise
 
 
 def _export(arguments: list[str]) -> None:

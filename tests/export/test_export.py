@@ -327,7 +327,7 @@ def test_starts_may_be_dreamed_so_that_no_recorded_picture_is_passed_on(run: Pat
     from worldlet.data.shards import read_episodes
     from worldlet.engine.noise import frame_noise
 
-    model = folder._assemble(run, "best")
+    model = folder._assemble(run, "best", run)
     (start,) = write_starts(data, tmp_path, 1, 0, model, dreamed=10).starts
     strip = np.asarray(Image.open(tmp_path / "starts" / start.file)).reshape(FRAMES, 128, 128, 3)
     (episode,) = [one for one in read_episodes(data, "test") if one.meta["level_seed"] == start.level_seed]

@@ -258,6 +258,13 @@ def test_frames_that_codes_serve_badly_come_oftener(table):
     weights = stage._frame_weights()
     assert weights is stage._frame_weights() and weights.mean() == pytest.approx(1.0) and weights.min() >= 0.5
     assert stage_of()._frame_weights() is None
+    stage._weights_F = np.eye(30)[7]
+    crops = stage._batch(0)[0]
+    colours = {tuple(colour) for colour in table.frames_FHWC[7].reshape(-1, 3)}
+    seen = crops.mul(255).round().byte().permute(0, 2, 3, 1).reshape(-1, 3).unique(dim=0)
+    assert {tuple(colour) for colour in seen.tolist()} <= colours, "the weights decide which frames are cropped"
+    with pytest.raises(ValueError, match="hard_share needs a codebook of patches"):
+        stage_of("vq", hard_share=0.5)
 
 
 def test_dead_codes_move_to_the_worst_served_latents():

@@ -157,54 +157,103 @@ def test_the_budget_is_shared_among_the_stages() -> None:
             TrainConfig("d", "r", **wrong)
 
 
-def test_training_goes_on_from_a_world(
-    whole: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def world(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The world of the run that nothing interrupted."""
+    from worldlet.export import ExportConfig, export
+
+    folder = tmp_path_factory.mktemp("world") / "world"
+    return export(ExportConfig(run=str(whole), out=str(folder), starts=1, gate_frames=2))
+
+
+def from_world(data: Path, folder: Path, world: Path, **changes: Any) -> TrainConfig:
+    return tiny_config(data, folder, steps=2, start_from=str(world), validate_every_steps=2, **changes)
+
+
+def test_training_goes_on_from_a_world(whole: Path, world: Path, data: Path, tmp_path: Path) -> None:
     """Its tokenizer and sizes are taken, whatever else was asked for, and the dynamics begins with its weights."""
+    from worldlet.export import ExportConfig, export
+    from worldlet.manifest import read_world_json
+    from worldlet.train import start
+    from worldlet.world import WorldModel
+
+    told = WorldModel.load(world)
+    config = from_world(data, tmp_path / "run", world, dynamics=run.DynamicsConfig(min_p=0.5))
+    assert config.budget("dynamics") == (None, 2), "there is no tokenizer to train"
+    start.keep(world, tmp_path / "run")
+    run._take_tokenizer(tmp_path / "run")
+    run.dump_yaml(run.fitted(config), tmp_path / "run" / "config.yaml")
+    begun = run._build("dynamics", tmp_path / "run", run.fitted(config)).module.state_dict()
+    assert all(torch.equal(begun[name], value) for name, value in told.dynamics.state_dict().items())
+    results = train(dataclasses.replace(config, resume=True))
+    assert [result.step for result in results] == [0, 2] and all(result.finished for result in results)
+    assert load_config(tmp_path / "run").dynamics == load_config(whole).dynamics
+    tokenizer = load_tokenizer(tmp_path / "run").state_dict()
+    assert all(torch.equal(tokenizer[name], value) for name, value in told.tokenizer.state_dict().items())
+    again = export(ExportConfig(run=str(tmp_path / "run"), out=str(tmp_path / "again"), starts=1, gate_frames=2))
+    before, training = read_world_json(world), read_world_json(again).config["training"]
+    assert training["start_from"] == {"name": before.name, **before.config["training"]}
+    assert training["dynamics"]["steps"] == 2
+
+
+def test_a_run_goes_on_though_its_starting_world_is_gone(world: Path, data: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(world, tmp_path / "moved")
+    config = from_world(data, tmp_path / "run", moved)
+    train(config)
+    shutil.rmtree(moved)
+    longer = dataclasses.replace(config, steps=3, resume=True)
+    assert [result.step for result in train(longer)] == [0, 3]
+    with pytest.raises(ValueError, match="was begun with --start_from .*, not from nothing"):
+        train(dataclasses.replace(longer, start_from=""))
+
+
+def test_a_decoder_is_trained_on_alone_and_joined_with_the_dynamics(
+    whole: Path, world: Path, data: Path, tmp_path: Path
+) -> None:
     from worldlet.export import ExportConfig, export
     from worldlet.manifest import read_world_json
     from worldlet.world import WorldModel
 
-    world = export(ExportConfig(run=str(whole), out=str(tmp_path / "world"), starts=1, gate_frames=2))
-    config = dataclasses.replace(
-        tiny_config(data, tmp_path / "run", steps=2, start_from=str(world)), dynamics=run.DynamicsConfig(min_p=0.5)
-    )
-    assert config.budget("dynamics") == (None, 2), "there is no tokenizer to train"
-    begun = run._build("dynamics", whole, run.fitted(config)).module.state_dict()
-    told = WorldModel.load(world)
-    assert all(torch.equal(begun[name], value) for name, value in told.dynamics.state_dict().items())
-    results = train(config)
-    assert [result.step for result in results] == [0, 2] and all(result.finished for result in results)
-    ours = load_config(tmp_path / "run")
-    assert ours.dynamics == dataclasses.replace(load_config(whole).dynamics, min_p=0.5)
-    tokenizer = load_tokenizer(tmp_path / "run").state_dict()
-    assert all(torch.equal(tokenizer[name], value) for name, value in told.tokenizer.state_dict().items())
-    again = export(ExportConfig(run=str(tmp_path / "run"), out=str(tmp_path / "again"), starts=1, gate_frames=2))
-    training = read_world_json(again).config["training"]
-    before = read_world_json(world)
-    assert training["start_from"] == {"name": before.name, **before.config["training"]}
-    assert training["dynamics"]["steps"] == 2
-
-    decoder = dataclasses.replace(config, stage="tokenizer", out=str(tmp_path / "decoder"), validate_every_steps=2)
-    assert [result.step for result in train(decoder)] == [2]
-    trained = load_tokenizer(tmp_path / "decoder")
+    config = from_world(data, tmp_path / "decoder", world, stage="tokenizer")
+    assert [result.step for result in train(config)] == [2]
+    told, trained = WorldModel.load(world), load_tokenizer(tmp_path / "decoder")
     assert run.fingerprint(trained) == run.fingerprint(told.tokenizer), "the codes stay, and with them the dynamics"
     assert not torch.equal(trained.decoder.direct.weight, told.tokenizer.decoder.direct.weight)
-    moved = dataclasses.replace(load_config(whole).tokenizer, quantizer="vq")
-    monkeypatch.setattr(WorldModel, "load", lambda folder: WorldModel.build(moved, load_config(whole).dynamics))
-    with pytest.raises(ValueError, match="only a codebook of patches stays as it is"):
-        train(dataclasses.replace(decoder, out=str(tmp_path / "moved")))
-    monkeypatch.undo()
+    settings = {"starts": 1, "gate_frames": 2}
+    train(from_world(data, tmp_path / "run", world))
+    joined = ExportConfig(
+        str(tmp_path / "run"), str(tmp_path / "joined"), tokenizer=str(tmp_path / "decoder"), **settings
+    )
+    both = WorldModel.load(export(joined))
+    assert torch.equal(both.tokenizer.decoder.direct.weight, trained.decoder.direct.weight.half().float())
+    assert read_world_json(tmp_path / "joined").config["training"]["tokenizer"]["steps"] == 2
+    other = tiny_config(data, tmp_path / "other", steps=2, stage="tokenizer", seed=5)
+    train(other)
+    with pytest.raises(ValueError, match="has other codes than that of"):
+        export(dataclasses.replace(joined, tokenizer=str(tmp_path / "other")))
+    with pytest.raises(ValueError, match="has a tokenizer of its own, whose codes the dynamics of"):
+        run.start.keep(world, tmp_path / "other")
+        run._build("dynamics", tmp_path / "other", dataclasses.replace(load_config(tmp_path / "other"), start_from="w"))
 
-    shutil.copytree(data, tmp_path / "other")
+
+def test_another_game_or_codes_that_move_are_refused(
+    world: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from worldlet.data.shards import read_manifest, write_manifest
+    from worldlet.manifest import read_world_json, write_world_json
 
-    manifest = read_manifest(tmp_path / "other")
-    manifest["action_names"] = manifest["action_names"][:-1]
-    write_manifest(tmp_path / "other", manifest)
-    with pytest.raises(ValueError, match="start from a world of the same game and size"):
-        train(dataclasses.replace(config, data=str(tmp_path / "other"), out=str(tmp_path / "third")))
-    assert not (tmp_path / "third").exists()
+    other = shutil.copytree(data, tmp_path / "other")
+    for field, value in (("env_id", "other/Game-v0"), ("action_names", ["a"] * 8)):
+        write_manifest(other, {**read_manifest(data), field: value})
+        with pytest.raises(ValueError, match="start from a world of the same game"):
+            train(from_world(other, tmp_path / "run", world))
+    copy = shutil.copytree(world, tmp_path / "vq")
+    manifest = read_world_json(copy)
+    sizes = {**manifest.config, "tokenizer": {**manifest.config["tokenizer"], "quantizer": "vq"}}
+    write_world_json(copy, dataclasses.replace(manifest, config=sizes))
+    with pytest.raises(ValueError, match="only a codebook of patches stays as it is"):
+        train(from_world(data, tmp_path / "run", copy, stage="tokenizer"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_dynamics_needs_a_tokenizer(data: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from worldlet.data.shards import DataManifest, read_manifest
 from worldlet.export.graphs import write_graphs
 from worldlet.export.parity import check_parity
-from worldlet.export.starts import write_starts
+from worldlet.export.starts import FRAMES, write_starts
 from worldlet.manifest import (
     MANIFEST_NAME,
     WEIGHTS_NAME,
@@ -27,8 +27,8 @@ from worldlet.manifest import (
     write_atomic,
     write_world_json,
 )
-from worldlet.train import checkpoint
-from worldlet.train.run import TrainConfig, load_config, load_tokenizer
+from worldlet.train import checkpoint, start
+from worldlet.train.run import TrainConfig, fingerprint, load_config, load_tokenizer
 from worldlet.world import WorldModel
 
 
@@ -54,7 +54,10 @@ class ExportConfig:
     """Frames that the world dreams on from a recorded clip before the starting clip is taken, so that no recorded
     picture is passed on: for games whose pictures are not yours. 0 keeps the recorded clips."""
     checkpoint: Literal["best", "last"] = "best"
-    """Which dynamics: best by validation loss, or last. The tokenizer is the one that it was trained with."""
+    """Which dynamics: best by validation loss, or last."""
+    tokenizer: str = ""
+    """Run whose tokenizer to take: one with the same codes, as where the decoder was trained on alone. The run's own if
+    not given."""
     seed: int = 0
     """Seed of the choice of starts and of the gate."""
     gate_frames: int = 300
@@ -63,6 +66,8 @@ class ExportConfig:
     def __post_init__(self) -> None:
         if self.starts < 1 or self.gate_frames < 1:
             raise ValueError("starts and gate_frames must be at least 1")
+        if self.dreamed_starts and self.dreamed_starts < FRAMES:
+            raise ValueError(f"a start holds {FRAMES} frames: dreamed_starts must be at least that, or 0")
 
 
 def export(config: ExportConfig, console: Console | None = None) -> Path:
@@ -76,7 +81,7 @@ def export(config: ExportConfig, console: Console | None = None) -> Path:
     trained = load_config(config.run)
     data = config.data or trained.data
     facts = read_manifest(data)
-    model = _assemble(Path(config.run), config.checkpoint)
+    model = _assemble(Path(config.run), config.checkpoint, Path(config.tokenizer or config.run))
     out = Path(config.out) if config.out else Path(config.run) / "world"
     with _replacing(out) as folder:
         console.print(f"{_count(model):,} parameters in half precision", highlight=False)
@@ -94,8 +99,8 @@ def export(config: ExportConfig, console: Console | None = None) -> Path:
     return out
 
 
-def _assemble(run: Path, which: Literal["best", "last"]) -> WorldModel:
-    """The trained networks of a run, in eval mode."""
+def _assemble(run: Path, which: Literal["best", "last"], tokenizer: Path) -> WorldModel:
+    """The trained networks of a run, in eval mode, with the tokenizer of the same or another run."""
     config = load_config(run)
     for stage, kind in (("tokenizer", "best"), ("dynamics", which)):
         if not checkpoint.exists(run / stage / kind):
@@ -103,8 +108,13 @@ def _assemble(run: Path, which: Literal["best", "last"]) -> WorldModel:
             other = stage == "dynamics" and kind == "best" and checkpoint.exists(run / stage / "last")
             remedy = f"export it with --checkpoint last, or go on with `{train} --resume`" if other else f"`{train}`"
             raise ValueError(f"{run} has no trained {stage}{' that was validated' if other else ''}: {remedy}")
+    if fingerprint(load_tokenizer(tokenizer)) != fingerprint(load_tokenizer(run)):
+        raise ValueError(
+            f"the tokenizer of {tokenizer} has other codes than that of {run}, whose dynamics knows no others: take "
+            "one that was trained on with `--start_from` and `--stage tokenizer`"
+        )
     model = WorldModel.build(config.tokenizer, config.dynamics)
-    model.tokenizer = load_tokenizer(run)
+    model.tokenizer = load_tokenizer(tokenizer)
     model.dynamics.load_state_dict(checkpoint.load_weights(run / "dynamics", which))
     return model.eval().requires_grad_(False)
 
@@ -153,11 +163,13 @@ def _manifest(model: WorldModel, data: DataManifest, config: ExportConfig, train
 def _training(config: ExportConfig, trained: TrainConfig) -> dict[str, Any]:
     """How long the exported weights were trained, and on what: nothing that differs between two exports of one run."""
     facts: dict[str, Any] = {"data": Path(config.data or trained.data).name}
-    begun = checkpoint.read_state(Path(config.run) / "tokenizer" / "best").get("start_from")
+    begun = start.training_of(Path(config.run))
     if begun is not None:
         facts["start_from"] = begun
-    for stage, which in (("tokenizer", "best"), ("dynamics", config.checkpoint)):
-        state = checkpoint.read_state(Path(config.run) / stage / which)
+    for run, stage, which in (
+        (config.tokenizer or config.run, "tokenizer", "best"), (config.run, "dynamics", config.checkpoint),
+    ):  # fmt: skip
+        state = checkpoint.read_state(Path(run) / stage / which)
         facts[stage] = {"checkpoint": which, "steps": state["step"], "minutes": round(state["elapsed"] / 60, 1)}
     return facts
 

@@ -61,9 +61,9 @@ def _last_frame(episode: Episode, rng: np.random.Generator, dreamed: int) -> int
     deaths, contacts = episode.facts.get("deaths"), episode.facts.get("contacts")
     frames = np.arange(_EARLIEST, len(episode.actions_T) - FRAMES - dreamed)
     if deaths is not None:
-        frames = frames[deaths[frames - _EARLIEST] == deaths[frames + FRAMES]]
-    if contacts is not None and contacts[frames, 0].any():
-        frames = frames[contacts[frames, 0]]
+        frames = frames[deaths[frames - _EARLIEST] == deaths[frames + dreamed + FRAMES]]
+    if contacts is not None and contacts[frames + dreamed, 0].any():
+        frames = frames[contacts[frames + dreamed, 0]]
     return int(rng.choice(frames)) if len(frames) else _EARLIEST
 
 
@@ -91,7 +91,7 @@ def _write(folder: Path, name: str, frames_KHWC: NDArray[np.uint8], episode: Epi
     end = last + dreamed
     actions = tuple(int(a) for a in episode.actions_T[end - FRAMES + 1 : end])
     return Start(
-        name, FRAMES, actions, _caption(episode, last), str(episode.meta["theme"]), int(episode.meta["level_seed"])
+        name, FRAMES, actions, _caption(episode, end), str(episode.meta["theme"]), int(episode.meta["level_seed"])
     )
 
 

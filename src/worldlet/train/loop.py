@@ -380,8 +380,8 @@ def _fabric(config: LoopConfig) -> tuple[Fabric, Precision]:
     precision = Precision()
     if config.precision != "fp32":
         precision = MixedPrecision("bf16-mixed" if config.precision == "bf16" else "16-mixed", device)
-    if device == "cuda":
-        torch.set_float32_matmul_precision("high")  # what stays in float32 under autocast: TensorFloat-32 is enough
+    if device == "cuda" and config.precision != "fp32":
+        torch.set_float32_matmul_precision("high")  # for what autocast leaves in float32, TensorFloat-32 is enough
     return Fabric(accelerator=device, devices=1, plugins=[precision]), precision
 
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from worldlet.config import dump_yaml, load_yaml, to_dict
-from worldlet.data.shards import data_mark, read_manifest
+from worldlet.data.shards import DataManifest, data_mark, read_manifest
 from worldlet.dynamics import DynamicsConfig
 from worldlet.manifest import read_world_json
 from worldlet.tokenizer import Tokenizer, TokenizerConfig
-from worldlet.train import checkpoint
+from worldlet.train import checkpoint, start
 from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig
 from worldlet.train.loop import FitResult, LoopConfig, fit
 from worldlet.train.tokenizer_stage import TokenizerStage, TokenizerStageConfig
 from worldlet.train.tokens import build_tokens
-from worldlet.world import WorldModel
 
 CONFIG_NAME = "config.yaml"
 STAGES = ("tokenizer", "dynamics")
@@ -45,9 +46,9 @@ class TrainConfig:
     steps: int | None = None
     """Steps to train; with `all` a quarter of them go to the tokenizer."""
     start_from: str = ""
-    """World to go on from (a shipped name, a world folder or a RUN), such as a game's older one: its tokenizer and its
-    sizes are taken as they are, and the dynamics begins with its weights. With `--stage tokenizer` its decoder is what
-    is trained on: the codes stay, and so does every dynamics that knows them."""
+    """World of the same game to go on from, a folder (on the command line also a shipped name or a RUN): its tokenizer
+    and all its sizes are taken as they are, and the dynamics begins with its weights. With `--stage tokenizer` its
+    decoder is what is trained on: the codes stay, and so does every dynamics that knows them."""
     resume: bool = False
     """Go on where an earlier run stopped."""
     seed: int = 0
@@ -101,10 +102,12 @@ def train(config: TrainConfig) -> list[FitResult]:
     config = fitted(config)
     run = Path(config.out)
     _claim(run, config)
+    if config.start_from:
+        start.keep(Path(config.start_from), run)
     results = []
     for stage in _stages(config):
         if stage == "tokenizer" and config.start_from and config.stage == "all":
-            results.append(_take_tokenizer(run, config))
+            results.append(_take_tokenizer(run))
             continue
         results.append(fit(_build(stage, run, config), run, _loop(stage, config), resume=config.resume))
         if not results[-1].finished:
@@ -121,7 +124,7 @@ def fitted(config: TrainConfig) -> TrainConfig:
     manifest = read_manifest(config.data)
     height, width = manifest["frame_size"]
     if config.start_from:
-        return _fitted_to_world(config, (height, width), manifest["action_names"])
+        return _fitted_to_start(config, manifest)
     tokenizer = dataclasses.replace(config.tokenizer, frame_size=(height, width))
     dynamics = dataclasses.replace(
         config.dynamics,
@@ -132,32 +135,35 @@ def fitted(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, tokenizer=tokenizer, dynamics=dynamics)
 
 
-def _fitted_to_world(config: TrainConfig, frame_size: tuple[int, int], actions: list[str]) -> TrainConfig:
-    manifest = read_world_json(config.start_from)
-    if tuple(manifest.frame_size) != frame_size or list(manifest.action_names) != list(actions):
+def _fitted_to_start(config: TrainConfig, data: DataManifest) -> TrainConfig:
+    """The config with the sizes of the world that the run goes on from: the run keeps them once it has begun."""
+    if start.is_kept(Path(config.out)):
+        tokenizer, dynamics = start.sizes_of(Path(config.out))
+        return dataclasses.replace(config, tokenizer=tokenizer, dynamics=dynamics)
+    world = read_world_json(config.start_from)
+    ours = world.env_id, tuple(world.frame_size), list(world.action_names)
+    theirs = data["env_id"], tuple(data["frame_size"]), list(data["action_names"])
+    for what, mine, yours in zip(("game", "frame size", "actions"), ours, theirs, strict=True):
+        if mine != yours:
+            raise ValueError(
+                f"{config.start_from} is a world of the {what} {mine}, and {config.data} holds {yours}: start from a "
+                "world of the same game, or train without --start_from"
+            )
+    tokenizer, dynamics = start.sizes_in(world.config)
+    if config.stage == "tokenizer" and tokenizer.quantizer != "patch":
         raise ValueError(
-            f"{config.start_from} dreams {manifest.frame_size} pixels under {len(manifest.action_names)} actions, and "
-            f"{config.data} holds {frame_size} under {len(actions)}: start from a world of the same game and size"
+            f"{config.start_from} has codes of the kind {tokenizer.quantizer!r}, which move with the decoder; only a "
+            "codebook of patches stays as it is: train another tokenizer without --start_from"
         )
-    world = WorldModel.load(config.start_from)
-    if config.stage == "tokenizer" and world.tokenizer.config.quantizer != "patch":
-        raise ValueError(
-            f"{config.start_from} has codes of the kind {world.tokenizer.config.quantizer!r}, which move with the "
-            "decoder; only a codebook of patches stays as it is: train another tokenizer without --start_from"
-        )
-    sampling = {name: getattr(config.dynamics, name) for name in ("min_p", "edge_min_p", "settle")}
-    dynamics = dataclasses.replace(world.dynamics.config, **sampling)
-    return dataclasses.replace(config, tokenizer=world.tokenizer.config, dynamics=dynamics)
+    return dataclasses.replace(config, tokenizer=tokenizer, dynamics=dynamics)
 
 
-def _take_tokenizer(run: Path, config: TrainConfig) -> FitResult:
+def _take_tokenizer(run: Path) -> FitResult:
     """Keep the tokenizer of the world that the run goes on from as the run's own, as if it had been trained here."""
     folder = run / "tokenizer"
     if not checkpoint.exists(folder / "best"):
-        world = read_world_json(config.start_from)
-        begun = {"name": world.name, **world.config["training"]}  # said here: by the time of an export it may be gone
-        weights = WorldModel.load(config.start_from).tokenizer.state_dict()
-        state = {"step": 0, "elapsed": 0.0, "start_from": begun}
+        weights = start.weights_of(run, "tokenizer")
+        state = {"step": 0, "elapsed": 0.0, "best_loss": None}
         checkpoint.save(folder / "best", {"model": weights, "ema": weights}, state)
     return FitResult(folder, 0, 0.0, math.inf, finished=True, skipped=0)
 
@@ -201,6 +207,12 @@ def _claim(run: Path, config: TrainConfig) -> None:
     path = run / CONFIG_NAME
     if path.exists():
         before = load_config(run)
+        if before.start_from != config.start_from and any(_is_begun(run, stage) for stage in STAGES):
+            told = [
+                f"with --start_from {name}" if name else "from nothing"
+                for name in (before.start_from, config.start_from)
+            ]
+            raise ValueError(f"{run} was begun {told[0]}, not {told[1]}: use the same, or another run folder")
         for name in STAGES:
             if (run / name).exists() and getattr(before, name) != getattr(config, name):
                 raise ValueError(f"{run} was begun with another `{name}`: {_difference(before, config, name)}")
@@ -225,20 +237,24 @@ def _build(stage: str, run: Path, config: TrainConfig) -> TokenizerStage | Dynam
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     if stage == "tokenizer":
-        print(f"tokenizer: reading frames of {config.data} and finding a codebook", flush=True)
-        fresh = not (config.resume and _is_begun(run, stage))
-        weights = WorldModel.load(config.start_from).tokenizer.state_dict() if config.start_from else None
+        fresh = not (config.resume and _is_begun(run, stage)) and not config.start_from
+        print(f"tokenizer: reading frames of {config.data}{' and finding a codebook' * fresh}", flush=True)
+        weights = start.weights_of(run, "tokenizer") if config.start_from else None
         return TokenizerStage(config.data, config.tokenizer, config.tokenizer_stage, config.seed, fresh, weights)
     print(f"dynamics: reading the frames of {config.data} as tokens", flush=True)
     tokenizer = load_tokenizer(run)
     mark = fingerprint(tokenizer)
+    weights = start.weights_of(run, "dynamics") if config.start_from else None
+    if weights is not None and mark != _fingerprint(config.tokenizer, start.weights_of(run, "tokenizer")):
+        raise ValueError(
+            f"{run} has a tokenizer of its own, whose codes the dynamics of {config.start_from} does not know"
+        )
     train, val = (
         build_tokens(
             tokenizer, config.data, split, run / "tokens" / f"{split}-{mark}-{data_mark(config.data, split)}.npz"
         )
         for split in ("train", "val")
     )
-    weights = WorldModel.load(config.start_from).dynamics.state_dict() if config.start_from else None
     return DynamicsStage(train, val, config.dynamics, config.dynamics_stage, config.seed, tokenizer, weights)
 
 
@@ -251,8 +267,12 @@ def _difference(before: TrainConfig, now: TrainConfig, name: str) -> str:
 
 def fingerprint(tokenizer: Tokenizer) -> str:
     """Hash of everything that decides how frames are encoded."""
-    digest = hashlib.sha256(repr(sorted(to_dict(tokenizer.config).items())).encode())
-    for name, tensor in sorted(tokenizer.state_dict().items()):
+    return _fingerprint(tokenizer.config, tokenizer.state_dict())
+
+
+def _fingerprint(config: TokenizerConfig, weights: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(repr(sorted(to_dict(config).items())).encode())
+    for name, tensor in sorted(weights.items()):
         if not name.startswith("decoder."):
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:12]

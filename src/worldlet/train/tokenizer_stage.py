@@ -41,7 +41,8 @@ class TokenizerStageConfig:
     moving_weight: float = 8.0
     """Extra weight of squared error on the pixels of everything else that moves."""
     hard_share: float = 0.0
-    """How much oftener frames are drawn that codes serve badly: 0 evenly, 1 in proportion to their squared error."""
+    """How much oftener frames are drawn that codes serve badly: 0 evenly, 1 in proportion to their squared error. For
+    codebooks of patches."""
     revive_every: int = 10
     """Steps between revivals of dead codes."""
     revive_until: float = 0.7
@@ -74,6 +75,10 @@ class TokenizerStage:
     ):
         if config.crop < model.patch_size or config.crop % model.patch_size:
             raise ValueError(f"crop is {config.crop}: it must be a multiple of the patch size, {model.patch_size}")
+        if config.hard_share and model.quantizer != "patch":
+            raise ValueError(
+                f"hard_share needs a codebook of patches: codes of the kind {model.quantizer!r} move in training"
+            )
         self.config, self.seed = config, seed
         self.tokenizer = Tokenizer(model)
         self.module: nn.Module = self.tokenizer
@@ -171,7 +176,7 @@ class TokenizerStage:
         share = self.config.hard_share
         if self._weights_F is None and share:
             error_F = code_errors(self.tokenizer, self.train.frames_FHWC)
-            self._weights_F = 1 - share + share * error_F / max(error_F.mean(), 1e-12)
+            self._weights_F = 1 - share + share * (error_F + 1e-9) / (error_F.mean() + 1e-9)
         return self._weights_F
 
     def _corner(self, rng: np.random.Generator, hero_HW: np.ndarray) -> tuple[int, int]:
