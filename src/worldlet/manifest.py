@@ -148,7 +148,9 @@ class WorldManifest:
 
 @dataclass(frozen=True)
 class Start:
-    """One way to begin: ``frames`` real frames, stacked vertically in a PNG, and the ``frames - 1`` actions between.
+    """One way to begin: ``frames`` frames, stacked vertically in a PNG, and the ``frames - 1`` actions between.
+
+    Frames are real, or dreamed by the world itself where a game's pictures are not to be passed on.
 
     ``file`` is relative to ``starts/``, as in ``000.png``.
     """

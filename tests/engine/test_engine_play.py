@@ -59,6 +59,25 @@ def test_scripted_player_plays_the_platformer_by_its_pixels(engine):
     assert info["distance"] > begin + 60
 
 
+def test_scripted_player_follows_the_ball_of_breakout_by_its_pixels(engine):
+    names = ("noop", "fire", "right", "left")
+    manifest = dataclasses.replace(
+        engine.manifest, env_id="ALE/Breakout-v5", frame_size=(84, 64), action_names=names, key_bindings={}
+    )
+    done = {}
+    for side, ball in (("right", 50), ("left", 12)):
+        frame = np.zeros((84, 64, 3), np.uint8)
+        frame[60:62, ball], frame[76, 28:36] = 200, 200
+        act = make_player("auto", manifest, seed=0)
+        done[side] = np.array([act(frame) for _ in range(60)])
+        assert (done[side] == names.index(side)).mean() > 0.6, "but for his whims"
+    empty = make_player("scripted", manifest, seed=0)
+    assert names.index("fire") in [empty(np.zeros((84, 64, 3), np.uint8)) for _ in range(60)], "he serves"
+    others = dataclasses.replace(manifest, action_names=("noop", "jump"))
+    with pytest.raises(ValueError, match="no scripted player"):
+        make_player("scripted", others, seed=0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

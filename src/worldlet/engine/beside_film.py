@@ -108,6 +108,9 @@ class Sheet:
             figures += "   hero lost"
         elif pair.hero_pixels is not None:
             figures += f"   hero {pair.hero_pixels:.0f} px off"
+        room = self._panel[0] - 4 - draw.textlength("dream  ", self._font)
+        if draw.textlength(figures, self._font) > room:  # a small screen: the curves below say the rest
+            figures = f"{pair.psnr_db:.0f} dB"
         draw.text((self._image.width - 2, middle), figures, QUIET, self._font, anchor="rm")
 
 

@@ -37,7 +37,7 @@ class Bundle:
     starts: tuple[Start, ...]
 
     def start_frames(self, start: Start) -> NDArray[np.uint8]:
-        """Read the real frames of a start, uint8 (K, H, W, 3)."""
+        """Read the frames of a start, uint8 (K, H, W, 3)."""
         height, width = self.manifest.frame_size
         path = self.folder / "starts" / start.file
         try:

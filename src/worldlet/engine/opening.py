@@ -1,4 +1,4 @@
-"""How a session begins: which start is picked, what given frames must be, and warming up on real frames."""
+"""How a session begins: which start is picked, what given frames must be, and warming up on them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def warm_up(
     actions: Sequence[int],
     prompt_D: NDArray[np.float32],
 ) -> Moment:
-    """Let the state see the real frames and the actions between; return the moment of the last one, index 0."""
+    """Let the state see frames and the actions between; return the moment of the last one, index 0."""
     tokens_KN = backend.encode(frames_KHWC)
     state: State = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in manifest.state}
     noise_BN = np.zeros((1, manifest.tokens), np.float32)

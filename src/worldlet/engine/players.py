@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from worldlet.data.paddle import GAME as BREAKOUT
+from worldlet.data.paddle import NEEDED, Paddle
 from worldlet.manifest import WorldManifest
 
 Player = Callable[[NDArray[np.uint8]], int]
@@ -24,13 +26,13 @@ def make_player(player: str | Path, manifest: WorldManifest, seed: int) -> Playe
 
     ``auto`` is the scripted player where the world's game has one, otherwise the random one. Raises ValueError.
     """
-    scripted = _has_script(manifest)
-    if player == "scripted" and not scripted:
-        raise ValueError(f"there is no scripted player for {manifest.env_id}: use the player 'random'")
-    if player == "random" or (player == "auto" and not scripted):
+    if player == "random":
         return _sticky_random(manifest, seed)
     if player in ("auto", "scripted"):
-        return _platformer_runner(seed)
+        scripted = _scripted(manifest, seed)
+        if scripted is None and player == "scripted":
+            raise ValueError(f"there is no scripted player for {manifest.env_id}: use the player 'random'")
+        return scripted or _sticky_random(manifest, seed)
     return _action_list(Path(player), manifest)
 
 
@@ -49,6 +51,29 @@ def _sticky_random(manifest: WorldManifest, seed: int) -> Player:
     return act
 
 
+def _scripted(manifest: WorldManifest, seed: int) -> Player | None:
+    """The player that the world's game has, who sees pixels alone; None where there is none."""
+    if manifest.env_id == PLATFORMER and _is_our_platformer(manifest):
+        return _platformer_runner(seed)
+    if manifest.env_id == BREAKOUT:
+        return _paddle(manifest, seed)
+    return None
+
+
+def _paddle(manifest: WorldManifest, seed: int) -> Player | None:
+    """Keep the dreamed ball alive, as the recorder's scripted player does the real one."""
+    if not set(NEEDED) <= set(manifest.action_names):
+        return None
+    paddle = Paddle(manifest.action_names)
+    paddle.reset(seed)
+
+    def act(frame: NDArray[np.uint8]) -> int:
+        paddle.watch(frame)
+        return paddle.act({})
+
+    return act
+
+
 def _platformer_runner(seed: int) -> Player:
     """Play the dream by its pixels alone, as the recorder's scripted player plays the real game."""
     from worldlet.games.platformer.reading import read_frame
@@ -58,9 +83,7 @@ def _platformer_runner(seed: int) -> Player:
     return lambda frame: runner.act(read_frame(frame))
 
 
-def _has_script(manifest: WorldManifest) -> bool:
-    if manifest.env_id != PLATFORMER:
-        return False
+def _is_our_platformer(manifest: WorldManifest) -> bool:
     from worldlet.games.platformer.rules import ACTION_NAMES, SCREEN
 
     return manifest.action_names == tuple(ACTION_NAMES) and manifest.frame_size == (SCREEN, SCREEN)
