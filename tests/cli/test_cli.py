@@ -125,6 +125,22 @@ def test_interrupted_training_is_not_taken_for_finished(
     assert completed == ["run"] * finished
 
 
+def test_a_starting_world_is_found_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="this verb needs the training extra")
+    from worldlet.zoo import shipped_worlds
+
+    asked: list[str] = []
+    finished = [SimpleNamespace(finished=True)]
+    monkeypatch.setattr("worldlet.train.run.train", lambda config: asked.append(config.start_from) or finished)
+    arguments = ["train", "data", "--out", "run", "--minutes", "1", "--stage", "dynamics", "--start_from"]
+    assert cli.main([*arguments, "platformer"]) == 0
+    assert asked == [str(shipped_worlds()["platformer"])]
+    assert cli.main([*arguments, "platfromer"]) == 2
+    assert "platformer" in capsys.readouterr().err and len(asked) == 1
+
+
 @pytest.mark.parametrize(("option", "nearest"), [("--pots", "--port"), ("--headles", "--headless")])
 def test_unknown_option_names_the_nearest(option: str, nearest: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["play", option, "1"]) == 2

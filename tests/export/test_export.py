@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,11 @@ from worldlet.export import ExportConfig, ParityError, export, folder  # noqa: E
 from worldlet.export.graphs import write_graphs  # noqa: E402
 from worldlet.export.parity import check_parity  # noqa: E402
 from worldlet.export.starts import FRAMES, write_starts  # noqa: E402
-from worldlet.manifest import WEIGHTS_NAME, write_world_json  # noqa: E402
+from worldlet.manifest import WEIGHTS_NAME, read_world_json, write_world_json  # noqa: E402
 from worldlet.records import Episode  # noqa: E402
 from worldlet.tokenizer import TokenizerConfig  # noqa: E402
 from worldlet.train import checkpoint  # noqa: E402
-from worldlet.train.run import fitted  # noqa: E402
+from worldlet.train.run import fitted, load_config  # noqa: E402
 from worldlet.world import WorldModel  # noqa: E402
 
 
@@ -110,6 +111,25 @@ def test_the_graphs_dream_what_torch_dreams(world: tuple[WorldModel, Path]) -> N
     assert ticks == list(range(1, 41))
 
 
+@pytest.mark.parametrize("edge_min_p", [0.05, 0.5])
+def test_the_graphs_of_a_world_that_does_not_settle_dream_the_same(
+    world: tuple[WorldModel, Path], tmp_path: Path, edge_min_p: float
+) -> None:
+    told, path = world
+    sampling = {"min_p": 0.5, "edge_min_p": edge_min_p, "settle": False}
+    model = WorldModel.build(told.tokenizer.config, dataclasses.replace(told.dynamics.config, **sampling))
+    model.load_state_dict(told.state_dict())
+    model.eval().requires_grad_(False)
+    copy = Path(shutil.copytree(path, tmp_path / "world"))
+    folder._write_weights(model, copy)
+    write_graphs(model, copy)
+    manifest = read_world_json(copy)
+    write_world_json(copy, dataclasses.replace(manifest, config=manifest.config | model.config()))
+    check_parity(model, copy, 40, seed=0)
+    with pytest.raises(ParityError):
+        check_parity(told, copy, 40, seed=0)
+
+
 def test_the_gate_can_fail(world: tuple[WorldModel, Path]) -> None:
     model, path = world
     other = WorldModel.build(model.tokenizer.config, model.dynamics.config).eval().requires_grad_(False)
@@ -182,6 +202,17 @@ def test_a_run_becomes_a_world_and_it_says_so(run: Path, quick: None, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"], "nothing else is left"
     modes = {path.stat().st_mode for path in out.rglob("*") if path.is_file()}
     assert len(modes) == 1, "whoever may read one file may read them all"
+
+
+def test_starts_are_dreamed_for_as_long_as_was_asked(
+    run: Path, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(folder, "write_starts", lambda *given: asked.append((given[4].dynamics.config, given[5])))
+    export(ExportConfig(run=str(run), out=str(tmp_path / "out"), starts=1, dreamed_starts=9))
+    assert asked == [(load_config(run).dynamics, 9)]
+    with pytest.raises(ValueError, match="dreamed_starts must be at least that, or 0"):
+        ExportConfig(run=str(run), dreamed_starts=3)
 
 
 def test_two_exports_of_a_run_are_the_same_bytes(run: Path, quick: None, tmp_path: Path) -> None:

@@ -105,6 +105,28 @@ def test_the_target_of_position_t_is_frame_t_plus_1(progress, close, ahead):
         assert metrics == {"rollout": float(progress > 0.5), "window": close, "reveal": ahead}
 
 
+def test_tokens_of_two_bytes_come_out_as_they_are_and_columns_are_put_on_the_device_once():
+    table = obedient_table()
+    large = dataclasses.replace(table, tokens_FN=table.tokens_FN + np.uint16(65_000))
+    stage = stage_of(table)
+    clips = stage.clips(large, 2, 5, 0)
+    assert int(clips.tokens_BTN.min()) >= 65_000 and clips.tokens_BTN.dtype == torch.int64
+    batch = large.batch(2, 5, CONFIG.clip, 0)
+    assert (clips.tokens_BTN.numpy() == batch.tokens_BTN).all() and (clips.hero_BTN.numpy() == batch.hero_BTN).all()
+    assert (clips.actions_BT.numpy() == batch.actions_BT).all() and clips.actions_BT.shape == (5, CONFIG.clip)
+    known = len(stage._columns)
+    stage.clips(dataclasses.replace(large, weights_F=np.ones(len(large))), 3, 5, 0)
+    assert len(stage._columns) == known, "a table of other weights shares its columns"
+
+
+def test_a_world_that_does_not_settle_learns_no_neighbours():
+    table = obedient_table()
+    torch.manual_seed(0)
+    for settle in (True, False):
+        stage = DynamicsStage(table, table, dataclasses.replace(MODEL, settle=settle), CONFIG, seed=4)
+        assert bool((stage.model.neighbours.right == 255).all()) != settle
+
+
 def test_the_kinds_of_steps_come_in_their_shares():
     stage = stage_of(obedient_table(), Obedient(), window_share=0.5, reveal_share=0.3, window=(1, 2))
     torch.manual_seed(0)

@@ -268,6 +268,27 @@ def test_averaged_weights_are_validated_and_best_is_kept(tmp_path: Path) -> None
     stage.module.load_state_dict(best)
 
 
+def test_a_best_by_another_measure_does_not_count(tmp_path: Path) -> None:
+    """Losses of two kinds do not compare: what was least before would else be exported for ever."""
+
+    class Once(TinyStage):
+        measure, value = "one thing", 1.0
+
+        def validate(self, module: nn.Module) -> dict[str, float]:
+            return {"loss": self.value}
+
+    class Another(Once):
+        measure, value = "another thing", 5.0
+
+    class Worse(Once):
+        value = 5.0
+
+    fit(Once(), tmp_path, CONFIG)
+    longer = replace(CONFIG, steps=CONFIG.steps + 7)
+    assert fit(Worse(), tmp_path, longer, resume=True).best_loss == 1.0
+    assert fit(Another(), tmp_path, replace(longer, steps=longer.steps + 7), resume=True).best_loss == 5.0
+
+
 def test_parameter_groups_and_seed_matter(whole: Path, tmp_path: Path) -> None:
     fit(TinyStage(), tmp_path, replace(CONFIG, seed=4))
     assert (tmp_path / "tiny" / "losses.jsonl").read_bytes() != (whole / "losses.jsonl").read_bytes()

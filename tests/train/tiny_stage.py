@@ -49,6 +49,7 @@ class TinyStage:
     """Learns the mean colour of noise."""
 
     name = "tiny"
+    measure = "squared error"
     items_per_step = 4
 
     def __init__(self, bad_steps: range = range(0), bad_gradients: range = range(0)) -> None:

@@ -107,6 +107,7 @@ class DynamicsStage:
     """
 
     name = "dynamics"
+    measure = "cross-entropy, the last frames seen through its own predictions"
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class InverseStage:
     """
 
     name = "inverse"
+    measure = "cross-entropy"
 
     def __init__(
         self, train: MomentTable, val: MomentTable, model: InverseConfig, config: InverseStageConfig, seed: int

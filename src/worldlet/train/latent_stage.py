@@ -47,6 +47,7 @@ class LatentStage:
     """
 
     name = "latent"
+    measure = "squared error"
 
     def __init__(self, train: MomentTable, val: MomentTable, model: LatentConfig, config: LatentStageConfig, seed: int):
         self.train, self.val, self.config, self.seed = train, val, config, seed

@@ -42,6 +42,8 @@ class Stage(Protocol):
 
     name: str
     """The stage's folder in the run."""
+    measure: str
+    """What the `loss` of `validate` is, in a few words: a best by another measure, as of before, does not count."""
     module: nn.Module
     """What is trained, raw: the loop moves it to the device and never wraps it."""
     items_per_step: int
@@ -310,6 +312,7 @@ class _Run:
             "step": self.step,
             "elapsed": self.elapsed,
             "finished": self.finished,
+            "measure": self.stage.measure,
             "best_loss": self.best_loss if math.isfinite(self.best_loss) else None,
             "validation": self.validation,
             "skipped": self.skipped,
@@ -329,8 +332,9 @@ class _Run:
 
     def _restore(self) -> None:
         if checkpoint.exists(self.folder / "best"):
-            best = checkpoint.read_state(self.folder / "best")["best_loss"]
-            self.best_loss = math.inf if best is None else float(best)
+            best = checkpoint.read_state(self.folder / "best")
+            counts = best["best_loss"] is not None and best.get("measure") == self.stage.measure
+            self.best_loss = float(best["best_loss"]) if counts else math.inf
         if not checkpoint.exists(self.folder / "last"):
             return
         saved = checkpoint.load(self.folder / "last")

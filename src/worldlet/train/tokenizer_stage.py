@@ -63,6 +63,7 @@ class TokenizerStage:
     """
 
     name = "tokenizer"
+    measure = "weighted squared error"
 
     def __init__(
         self,
