@@ -108,3 +108,10 @@ def test_action_list_that_is_too_short_or_wrong(engine, tmp_path):
         with pytest.raises(ValueError, match=message):
             play_headless(engine, 3, 0, tmp_path / "a.gif", listed)
     assert list(tmp_path.iterdir()) == [listed]
+
+
+def test_a_world_without_themes_has_none_to_pick(engine, monkeypatch):
+    assert engine.themes == ("cave", "grass", "snow")
+    plain = tuple(dataclasses.replace(start, theme="") for start in engine._bundle.starts)
+    monkeypatch.setattr(engine, "_bundle", dataclasses.replace(engine._bundle, starts=plain))
+    assert engine.themes == ()

@@ -79,8 +79,8 @@ class Engine:
 
     @property
     def themes(self) -> tuple[str, ...]:
-        """The themes among which the starts can be picked, sorted."""
-        return tuple(sorted({start.theme for start in self._bundle.starts}))
+        """The themes among which the starts can be picked, sorted; none where a game has none."""
+        return tuple(sorted({start.theme for start in self._bundle.starts} - {""}))
 
     def open(
         self,

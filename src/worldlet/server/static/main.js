@@ -53,6 +53,8 @@ function describe(description) {
   showAction = buildActions($("actions"), world);
   buildTouch($("pad"), $("extra"), world, keyboard);
   showTheme = buildThemes($("themes"), world.themes, (theme) => restart({ theme }));
+  $("theme-picker").hidden = !world.themes.length;
+  $("prompt-form").hidden = !world.starts.some((start) => start.caption);
 }
 
 function picture(frame) {
