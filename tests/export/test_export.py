@@ -87,7 +87,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[WorldModel, Path]:
     model.dynamics.logits.weight.mul_(20)
     for parameter in model.dynamics.copy.parameters():
         parameter.normal_()
-    folder._write_weights(model, path)
+    folder.write_weights(model, path)
     write_graphs(model, path)
     frames = np.random.default_rng(0).integers(0, 256, (16, 32, 3), np.uint8)
     from PIL import Image
@@ -121,7 +121,7 @@ def test_the_graphs_of_a_world_that_does_not_settle_dream_the_same(
     model.load_state_dict(told.state_dict())
     model.eval().requires_grad_(False)
     copy = Path(shutil.copytree(path, tmp_path / "world"))
-    folder._write_weights(model, copy)
+    folder.write_weights(model, copy)
     write_graphs(model, copy)
     manifest = read_world_json(copy)
     write_world_json(copy, dataclasses.replace(manifest, config=manifest.config | model.config()))
@@ -396,7 +396,7 @@ def test_what_only_settling_asks_for_stays_out_of_a_world_that_does_not_settle(t
             feature_width=8, settle=settle,
         )  # fmt: skip
         model = WorldModel.build(TokenizerConfig((16, 32), codebook_size=32, decoder_width=8), dynamics).eval()
-        folder._write_weights(model, tmp_path)
+        folder.write_weights(model, tmp_path)
         names = load_file(tmp_path / "weights.safetensors")
         assert any(name.startswith("dynamics.neighbours.") for name in names) == settle
         assert any(name.startswith("dynamics.presence.") for name in names) == settle

@@ -88,9 +88,9 @@ class DynamicsConfig:
     """Inside the picture, a code takes part in the draw if it is at least so many times as likely as the first: what a
     past decides is taken, and only what is as good as equally likely is left to chance."""
     edge_min_p: float = 0.01
-    """The same in the outermost cells, where the picture moves as a whole or nothing else moves. What comes into view
-    there is chance where a token is a thing (a whole tile); where tokens are far smaller than things, independent
-    chances make noise: `min_p` then."""
+    """The same in the outermost cells, where the picture moves as a whole or, with `settle`, nothing that moves is
+    near. What comes into view there is chance where a token is a thing (a whole tile); where tokens are far smaller
+    than things, independent chances make noise: `min_p` then."""
     settle: bool = True
     """Whether a hero who is known to be there gets a cell, and tokens drawn apart are made to fit their neighbours:
     worth its time where a token is a thing, and none of it where tokens are far smaller."""

@@ -85,7 +85,7 @@ def export(config: ExportConfig, console: Console | None = None) -> Path:
     out = Path(config.out) if config.out else Path(config.run) / "world"
     with _replacing(out) as folder:
         console.print(f"{_count(model):,} parameters in half precision", highlight=False)
-        _write_weights(model, folder)
+        write_weights(model, folder)
         console.print("writing the graphs encode, decode and step", highlight=False)
         write_graphs(model, folder)
         console.print(f"choosing {config.starts} starts from the test levels of {data}", highlight=False)
@@ -121,7 +121,7 @@ def _assemble(run: Path, which: Literal["best", "last"], tokenizer: Path) -> Wor
     return model.eval().requires_grad_(False)
 
 
-def _write_weights(model: WorldModel, folder: Path) -> None:
+def write_weights(model: WorldModel, folder: Path) -> None:
     """Store the weights in half precision, and round the model's own to what was stored.
 
     What only settling asks for stays out of a world whose tokens do not settle.

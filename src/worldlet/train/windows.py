@@ -51,13 +51,11 @@ def cut_windows(hero_BTN: Tensor, moving_BTN: Tensor, config: DynamicsConfig, si
 
 def _middles(hero_BTN: Tensor, moving_BTN: Tensor, grid: tuple[int, int]) -> Tensor:
     """Where each clip's window shall have its middle, (row, column) in cells: float32 (B, 2)."""
-    batch, frames, cells = hero_BTN.shape
-    clip_B, frame_B = (
-        torch.arange(batch, device=hero_BTN.device), torch.randint(frames, (batch,), device=hero_BTN.device)
-    )  # fmt: skip
+    (batch, frames, cells), device = hero_BTN.shape, hero_BTN.device
+    clip_B, frame_B = torch.arange(batch, device=device), torch.randint(frames, (batch,), device=device)
     hero_BN, moving_BN = hero_BTN[clip_B, frame_B].float(), moving_BTN[clip_B, frame_B]
-    place_N2 = torch.stack([torch.arange(cells, device=hero_BN.device) // grid[1],
-                            torch.arange(cells, device=hero_BN.device) % grid[1]], 1).float()  # fmt: skip
+    cell_N = torch.arange(cells, device=device)
+    place_N2 = torch.stack([cell_N // grid[1], cell_N % grid[1]], 1).float()
     his_B2 = hero_BN @ place_N2 / hero_BN.sum(1, keepdim=True).clamp_min(1)
     # One of the cells that move: the one whose random number is highest; where nothing moves, one of all.
     chance_BN = torch.rand_like(hero_BN)
