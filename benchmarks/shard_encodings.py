@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -77,20 +78,35 @@ def from_webp(data: bytes) -> Frames:
     return np.stack(frames)
 
 
-def xz(preset: int, difference: bool = False) -> Callable[[Frames], bytes]:
-    """Return an encoder like the package's with another preset, or of the differences between frames."""
+def as_array(frames: Frames) -> bytes:
+    """Return frames as a numpy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, frames)
+    return buffer.getvalue()
 
-    def encode(frames: Frames) -> bytes:
-        array = np.concatenate([frames[:1], np.diff(frames, axis=0)]) if difference else frames
-        buffer = io.BytesIO()
-        np.save(buffer, array)
-        return lzma.compress(buffer.getvalue(), preset=preset)
 
-    return encode
+def xz(preset: int) -> Callable[[Frames], bytes]:
+    """Return an encoder to xz, as earlier versions recorded (preset 1)."""
+    return lambda frames: lzma.compress(as_array(frames), preset=preset)
+
+
+def zstd(level: int) -> Callable[[Frames], bytes]:
+    """Return an encoder like the package's with another level."""
+    return lambda frames: zstandard.ZstdCompressor(level=level, write_checksum=True).compress(as_array(frames))
+
+
+def from_xz(data: bytes) -> Frames:
+    """Undo ``xz``."""
+    return unpack_frames(data, "xz")
+
+
+def differences(frames: Frames) -> bytes:
+    """Pack what changes from frame to frame, as the package packs frames."""
+    return pack_frames(np.concatenate([frames[:1], np.diff(frames, axis=0)]))
 
 
 def from_differences(data: bytes) -> Frames:
-    """Undo ``xz`` of differences, which wrap around at 256."""
+    """Undo ``differences``, which wrap around at 256."""
     return np.cumsum(unpack_frames(data), axis=0, dtype=np.uint8)
 
 
@@ -100,9 +116,12 @@ ENCODINGS = [
     Encoding("H.264 RGB, slower, one key frame", x264("slower", 10_000), decode_frames),
     Encoding("FFV1", ffv1, decode_frames),
     Encoding("WebP, each frame", webp, from_webp),
-    Encoding("xz preset 1 (`xz`)", pack_frames, unpack_frames),
-    Encoding("xz preset 1 of differences", xz(1, difference=True), from_differences),
-    Encoding("xz preset 6", xz(6), unpack_frames),
+    Encoding("xz preset 1 (`xz`, until 2026-11-27)", xz(1), from_xz),
+    Encoding("xz preset 6", xz(6), from_xz),
+    Encoding("Zstandard level 1", zstd(1), unpack_frames),
+    Encoding("Zstandard level 3 (`zstd`)", pack_frames, unpack_frames),
+    Encoding("Zstandard level 3 of differences", differences, from_differences),
+    Encoding("Zstandard level 9", zstd(9), unpack_frames),
 ]
 
 

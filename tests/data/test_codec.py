@@ -1,9 +1,11 @@
 """Episodes as bytes: nothing is lost, whatever their size, and the same episode gives the same bytes."""
 
+import io
 import lzma
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +36,7 @@ def noise_episode(height, width, length, seed):
     return Episode(frames, rng.integers(0, 5, length), facts, {"fps": 30, "caption": "höhle", "events": {"jump": [1]}})
 
 
-@pytest.mark.parametrize("encoding", sorted(FRAME_MEMBERS))
+@pytest.mark.parametrize("encoding", codec.WRITTEN)
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.integers(1, 37), st.integers(1, 37), st.integers(0, 40), st.integers(0, 9))
 def test_round_trip_is_bit_exact(encoding, height, width, length, seed):
@@ -76,11 +78,11 @@ def filmed_frames():
     return np.clip(smooth + noise, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("frames, encoding", [(drawn_frames(), "xz"), (filmed_frames(), "h264")])
+@pytest.mark.parametrize("frames, encoding", [(drawn_frames(), "zstd"), (filmed_frames(), "h264")])
 def test_the_smaller_encoding_is_chosen(frames, encoding):
-    assert choose_encoding(frames) == encoding
+    assert choose_encoding(frames, len(pack_frames(frames))) == encoding
     episode = Episode(frames, np.zeros(len(frames) - 1, np.int64))
-    sizes = {kind: len(encode_episode(episode, kind)[member]) for kind, member in FRAME_MEMBERS.items()}
+    sizes = {kind: len(encode_episode(episode, kind)[FRAME_MEMBERS[kind]]) for kind in codec.WRITTEN}
     assert min(sizes, key=lambda kind: sizes[kind]) == encoding
     assert encode_episode(episode) == encode_episode(episode, encoding)
     np.testing.assert_array_equal(decode_episode(encode_episode(episode)).frames_THWC, frames)
@@ -88,25 +90,41 @@ def test_the_smaller_encoding_is_chosen(frames, encoding):
 
 def test_any_tool_reads_what_is_packed(tmp_path):
     frames = drawn_frames()
-    (tmp_path / "frames.npy.xz").write_bytes(pack_frames(frames))
-    with lzma.open(tmp_path / "frames.npy.xz") as unpacked:
-        np.testing.assert_array_equal(np.load(unpacked), frames)
+    (tmp_path / "frames.npy.zst").write_bytes(pack_frames(frames))
+    with zstandard.open(tmp_path / "frames.npy.zst") as unpacked:
+        np.testing.assert_array_equal(np.load(io.BytesIO(unpacked.read())), frames)
+
+
+def test_recordings_of_earlier_versions_are_read():
+    episode = Episode(drawn_frames(), np.arange(39) % 3)
+    members = encode_episode(episode, "zstd")
+    array = io.BytesIO()
+    np.save(array, episode.frames_THWC)
+    members["frames.npy.xz"] = lzma.compress(array.getvalue())
+    del members["frames.npy.zst"]
+    again = decode_episode(members)
+    np.testing.assert_array_equal(again.frames_THWC, episode.frames_THWC)
+    np.testing.assert_array_equal(again.actions_T, episode.actions_T)
 
 
 def test_what_cannot_be_unpacked_is_refused(tmp_path):
     packed = pack_frames(drawn_frames())
-    for broken in (b"", b"no xz", packed[:-30], packed[:200] + b"\0" * 40 + packed[240:]):
+    for broken in (b"", b"no frame", packed[:-30], packed[:200] + b"\0" * 40 + packed[240:]):
         with pytest.raises(ValueError, match="cannot be unpacked"):
             unpack_frames(broken)
+        with pytest.raises(ValueError, match="cannot be unpacked"):
+            unpack_frames(broken, "xz")
     np.save(tmp_path / "evil.npy", np.array([{}], dtype=object), allow_pickle=True)
     np.save(tmp_path / "floats.npy", np.zeros((2, 4, 4, 3)))
     for name in ("evil.npy", "floats.npy"):
         with pytest.raises(ValueError, match="cannot be unpacked"):
-            unpack_frames(lzma.compress((tmp_path / name).read_bytes()))
+            unpack_frames(zstandard.compress((tmp_path / name).read_bytes()))
+        with pytest.raises(ValueError, match="cannot be unpacked"):
+            unpack_frames(lzma.compress((tmp_path / name).read_bytes()), "xz")
 
 
 def test_an_unknown_encoding_is_refused():
-    with pytest.raises(ValueError, match="no encoding 'zip': choose one of xz, h264"):
+    with pytest.raises(ValueError, match="no encoding 'zip': choose one of zstd, h264"):
         encode_episode(noise_episode(8, 8, 3, 0), "zip")
 
 
@@ -136,7 +154,7 @@ def test_clearly_drawn_frames_are_not_tried_as_video(monkeypatch):
     monkeypatch.setattr(codec, "encode_frames", lambda frames, fps: (tried.append(len(frames)), real(frames, fps))[1])
     drawn = np.zeros((40, 32, 32, 3), np.uint8)
     drawn[np.arange(40), :, np.arange(40) % 32] = 200
-    assert codec.choose_encoding(drawn) == codec.XZ and not tried
+    assert codec.choose_encoding(drawn, len(pack_frames(drawn))) == codec.ZSTD and not tried
     noise = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
-    codec.choose_encoding(noise)
+    codec.choose_encoding(noise, len(pack_frames(noise)))
     assert tried == [32]

@@ -15,6 +15,8 @@ NAMES = ("up", "down", "left", "right", "noop", "action", "left_up", "right_up")
 
 
 class Always:
+    blind = False
+
     def __init__(self, action):
         self.action = action
 

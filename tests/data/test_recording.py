@@ -92,7 +92,7 @@ def test_webdataset_reads_the_shards(recorded):
     gc.collect()  # webdataset leaves its files to the collector, which complains: here, not in another test
     assert [sample["__key__"] for sample in samples][:2] == ["val-000000", "val-000001"]
     for sample in samples:
-        assert sample.keys() & {"mp4", "frames.npy.xz"}
+        assert sample.keys() & {"mp4", "frames.npy.zst"}
         assert {"actions.npy", "facts.npz", "meta.json"} <= sample.keys()
         assert json.loads(sample["meta.json"])["episode_id"] == sample["__key__"]
 

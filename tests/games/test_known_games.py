@@ -68,3 +68,24 @@ def test_every_example_of_the_catalogue_belongs_to_its_family():
     for family in FAMILIES:
         assert all(find_family(example) is family for example in family.examples)
     assert find_family("CartPole-v1") is None
+
+
+@pytest.mark.parametrize("name, idle", [("procgen/chaser", True), ("procgen/starpilot", False)])
+def test_buttons_that_do_nothing_are_seldom_pressed_at_random(name, idle):
+    try:
+        game = make(name)
+    except ValueError as error:
+        pytest.skip(str(error))
+    names, weights = game.metadata["action_names"], game.metadata["action_weights"]
+
+    def seen(button):
+        frames = [game.reset(seed=5)[0]]
+        for action in [*[names.index("left")] * 5, *[names.index(button)] * 3, *[names.index("noop")] * 3]:
+            frames.append(game.step(action)[0])
+        return np.stack(frames)
+
+    nothing = seen("noop")
+    for button in (name for name in names if name.startswith("fire")):
+        assert (weights[names.index(button)] < 0.5) == idle
+        assert (seen(button) == nothing).all() == idle
+    game.close()

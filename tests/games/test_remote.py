@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldlet.data.paddle import Paddle
+from worldlet.data.play import play_episode
+from worldlet.data.policies import Mixture, Random, Runner, StickyRandom
 from worldlet.games import make
 from worldlet.games.remote import client, messages, setup
 from worldlet.games.remote.client import GameCrash
@@ -56,6 +59,56 @@ def test_the_child_gets_no_library_that_was_preloaded_for_us(monkeypatch):
     told = Path(f"/proc/{game._child.pid}/environ").read_text()
     game.close()
     assert "WORLDLET_TESTED=yes" in told and "LD_PRELOAD" not in told
+
+
+def test_several_actions_at_once_are_the_same_as_one_by_one():
+    one, many = make(ODD + "Offset", python=sys.executable), make(ODD + "Offset", python=sys.executable)
+    for game in (one, many):
+        game.reset(seed=4)
+    actions = [0, 1, 2, 1, 0]
+    for action, together in zip(actions, many.play(actions), strict=True):
+        alone = one.step(action)
+        np.testing.assert_array_equal(together[0], alone[0])
+        assert together[1:4] == alone[1:4] and repr(together[4]) == repr(alone[4])
+    np.testing.assert_array_equal(many.step(1)[0], one.step(1)[0])
+    one.close()
+    many.close()
+
+
+def test_what_came_before_a_failure_is_not_lost():
+    game = make(ODD + "Fragile", python=sys.executable, how="raise")
+    game.reset(seed=2)
+    frames = []
+    with pytest.raises(GameCrash, match="the floor gave way"):
+        for frame, *_ in game.play([0] * 10):
+            frames.append(frame)
+    assert len(frames) == 2
+    game.reset(seed=2)
+    assert len(list(game.play([0, 0]))) == 2
+    game.close()
+
+
+@pytest.mark.parametrize("steps", [60, 25])
+def test_a_player_who_is_asked_ahead_of_time_plays_the_same(steps):
+    plays = []
+    for how in ({}, {"python": sys.executable}):
+        game = make(ODD + "Offset", **how)
+        policy = Random(game.metadata["action_names"])
+        policy.reset(3)
+        plays.append(play_episode(game, policy, 7, steps))
+        game.close()
+    (frames, actions, infos), (frames_there, actions_there, infos_there) = plays
+    assert len(set(actions)) == 3 and len(actions) == min(steps, 40)  # the game ends in the middle of a batch
+    assert actions_there == actions and infos_there == infos
+    np.testing.assert_array_equal(frames_there, frames)
+
+
+def test_only_blind_players_are_asked_ahead_of_time():
+    blind = StickyRandom(["a", "b"])
+    assert blind.blind and Mixture([blind, blind], [1, 1]).blind
+    game = make("worldlet/Platformer-v0")
+    assert not Runner(game).blind and not Mixture([blind, Runner(game)], [1, 1]).blind
+    assert not Paddle(["noop", "fire", "left", "right"]).blind
 
 
 def test_options_reach_the_child_and_its_refusal_comes_back():
@@ -134,10 +187,10 @@ def test_messages_come_through_whole_and_a_broken_pipe_is_told():
     assert back.keys() == values.keys() and back["a"] == values["a"] and back["d"] == 0.5
     assert back["b"]["c"].dtype == np.int16 and back["b"]["c"].tolist() == [[0, 1, 2], [3, 4, 5]]
     reader, writer = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
-    messages.send(writer, messages.STEP, messages.pack_step(-7))
+    messages.send(writer, messages.PLAY, messages.pack_actions([-7, 2]))
     kind, payload = messages.receive(reader)
-    assert kind == messages.STEP and messages.unpack_step(payload) == -7
-    writer.write(messages.STEP)
+    assert kind == messages.PLAY and messages.unpack_actions(payload) == (-7, 2)
+    writer.write(messages.PLAY)
     writer.close()
     with reader, pytest.raises(EOFError):
         messages.receive(reader)

@@ -48,8 +48,9 @@ def merge(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             counts[name].update(part[name])
         for name in _LISTS:
             lists[name] += part[name]
-    # A folder that was begun before pictures were counted goes on without their count.
+    # A folder that was begun before pictures were counted, or counted so, goes on without the count of those parts.
     pictures = [part["distinct"] for part in parts if "distinct" in part]
+    pictures = [part for part in pictures if part["frames"].get("hash") == distinct.HASH]
     return {
         **{name: dict(sorted(count.items())) for name, count in counts.items()},
         **lists,
@@ -85,12 +86,16 @@ def draw_coverage(coverage: Mapping[str, Any], title: str) -> bytes:
 
 
 def _sketch(hashes: np.ndarray[Any, Any]) -> dict[str, Any]:
-    return {"seen": len(hashes), "sketch": distinct.write_sketch(distinct.sketch(hashes))}
+    return {"seen": len(hashes), "hash": distinct.HASH, "sketch": distinct.write_sketch(distinct.sketch(hashes))}
 
 
 def _merge_sketches(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged = distinct.merge_sketches([distinct.read_sketch(part["sketch"]) for part in parts])
-    return {"seen": sum(part["seen"] for part in parts), "sketch": distinct.write_sketch(merged)}
+    return {
+        "seen": sum(part["seen"] for part in parts),
+        "hash": distinct.HASH,
+        "sketch": distinct.write_sketch(merged),
+    }
 
 
 def _distinct_counts(coverage: Mapping[str, Any]) -> dict[str, dict[str, int]]:

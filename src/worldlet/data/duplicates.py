@@ -6,12 +6,12 @@ is recorded first, and an episode for validation or testing keeps only the spans
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worldlet.data.distinct import hash_rows
 from worldlet.records import Episode
 
 SAME_BITS = 3
@@ -22,9 +22,8 @@ SHORTEST_SPAN = 17
 
 def fingerprints(frames_THWC: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Return one number for each frame, uint64 (T,), equal for near-duplicates and for them alone."""
-    coarse = np.ascontiguousarray(frames_THWC >> SAME_BITS)
-    digests = [hashlib.blake2b(frame.tobytes(), digest_size=8).digest() for frame in coarse]
-    return np.frombuffer(b"".join(digests), np.uint64)
+    coarse = np.right_shift(frames_THWC, SAME_BITS, dtype=np.uint8)
+    return hash_rows(coarse.reshape(len(coarse), -1))
 
 
 def unseen_spans(prints_T: NDArray[np.uint64], seen: set[int]) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from worldlet.config import to_dict
-from worldlet.data.codec import decode_episode, encode_episode, require_av
+from worldlet.data.codec import decode_episode, encode_episode, require_encoders
 from worldlet.data.coverage import draw_coverage, episode_coverage, merge, summarise
 from worldlet.data.dropped import Drop, save_picture, write_report
 from worldlet.data.measures import measure
@@ -71,7 +71,7 @@ def clean(config: CleanConfig, console: Console | None = None) -> CleanSummary:
     Raises ValueError for a folder that is no complete data set or is damaged, and where nothing would be left.
     """
     console = console or Console(stderr=True)
-    require_av()
+    require_encoders()
     data, folder = Path(config.data), Path(config.out)
     source = read_manifest(data)
     if not source["complete"]:

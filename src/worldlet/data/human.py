@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from worldlet.data.codec import encode_episode, require_av
+from worldlet.data.codec import encode_episode, require_encoders
 from worldlet.data.coverage import episode_coverage
 from worldlet.data.duplicates import cut, fingerprints, unseen_spans
 from worldlet.data.keeping import locked
@@ -44,7 +44,7 @@ class LiveRecording:
     """
 
     def __init__(self, config: RecordConfig) -> None:
-        require_av()
+        require_encoders()
         self._config = config
         self.env_id, self.folder = config.env, Path(config.out)
         self._manifest = begin(config, self.folder)

@@ -26,6 +26,8 @@ class Paddle:
     Raises ValueError where the game is not Breakout by its actions.
     """
 
+    blind = False
+
     def __init__(self, action_names: Sequence[str], mischief: float = 0.03) -> None:
         missing = [name for name in NEEDED if name not in action_names]
         if missing:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from worldlet.data.policies import Policy
 from worldlet.games.making import make
+from worldlet.games.remote.client import RemoteGame
 from worldlet.records import FACT_KEYS, Episode
 
 
@@ -50,37 +52,53 @@ class GameFailed(ValueError):
     """A game raised an error of its own in the middle of an episode; the message says after how many actions."""
 
 
+_AHEAD = 16  # actions that a blind player decides ahead of time
+
+
 def play_episode(
     env: gymnasium.Env[Any, Any], policy: Policy, level_seed: int, steps: int
-) -> tuple[list[NDArray[np.uint8]], list[int], list[dict[str, Any]]]:
-    """Play up to ``steps`` actions; return T+1 frames, T actions and T+1 infos, ``infos[t]`` describing ``frames[t]``.
+) -> tuple[NDArray[np.uint8], list[int], list[dict[str, Any]]]:
+    """Play up to ``steps`` actions: frames uint8 (T+1, H, W, 3), T actions, T+1 infos, ``infos[t]`` for ``frames[t]``.
 
     A game that ends sooner gives a shorter episode, its last frame included unless the game says that it drew none.
     Raises GameFailed where the game does not survive it.
     """
-    frames, actions, infos = list[NDArray[np.uint8]](), list[int](), list[dict[str, Any]]()
+    actions, infos = list[int](), list[dict[str, Any]]()
     try:
         frame, info = env.reset(seed=level_seed)
     except Exception as error:
         raise GameFailed(f"at its start: {_told(error)}") from error
     # Copies, because a game may draw every frame into the same buffer.
-    frames.append(np.array(frame))
+    frames_THWC = np.empty((steps + 1, *frame.shape), np.uint8)
+    frames_THWC[0] = frame
     infos.append(keep_info(info))
-    for _ in range(steps):
-        policy.watch(frames[-1])
-        action = policy.act(info)
+    ahead, ended = _AHEAD if policy.blind else 1, False
+    while not ended and len(actions) < steps:
+        wanted, begun = list[int](), len(actions)
+        for _ in range(min(ahead, steps - len(actions))):
+            policy.watch(frames_THWC[len(actions)])
+            wanted.append(policy.act(info))
         try:
-            frame, _, terminated, truncated, info = env.step(action)
+            for action, (frame, _, terminated, truncated, info) in zip(wanted, _play(env, wanted), strict=False):
+                ended = bool(terminated or truncated or info.get("frame_missing"))
+                if info.get("frame_missing"):
+                    break
+                actions.append(action)
+                frames_THWC[len(actions)] = frame
+                infos.append(keep_info(info))
+                if ended:
+                    break
         except Exception as error:
-            raise GameFailed(f"after {len(actions)} actions: {_told(error)}") from error
-        if info.get("frame_missing"):
-            break
-        frames.append(np.array(frame))
-        actions.append(action)
-        infos.append(keep_info(info))
-        if terminated or truncated:
-            break
-    return frames, actions, infos
+            within = f"within {len(wanted)} actions " if len(wanted) > 1 and len(actions) == begun else ""
+            raise GameFailed(f"{within}after {len(actions)} actions: {_told(error)}") from error
+    return frames_THWC[: len(infos)], actions, infos
+
+
+def _play(
+    env: gymnasium.Env[Any, Any], actions: Sequence[int]
+) -> Iterator[tuple[Any, Any, bool, bool, dict[str, Any]]]:
+    """Yield what a game's ``step`` returns for each action; a game in another process plays them in one go."""
+    return env.play(actions) if isinstance(env, RemoteGame) else map(env.step, actions)
 
 
 def _told(error: Exception) -> str:
@@ -97,7 +115,7 @@ def has_levels(env: gymnasium.Env[Any, Any], tries: int = 6) -> bool:
 
 
 def make_episode(
-    frames: Sequence[NDArray[np.uint8]],
+    frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
     actions: Sequence[int],
     infos: Sequence[Mapping[str, Any]],
     meta: Mapping[str, Any],
@@ -108,17 +126,20 @@ def make_episode(
         for event in info.get("events", ()):
             events.setdefault(event, []).append(index)
     texts = {name: str(infos[0].get(name, "")) for name in ("theme", "caption")}
-    return Episode(np.stack(frames), np.array(actions, np.int64), _facts(infos), {**meta, **texts, "events": events})
+    return Episode(np.asarray(frames), np.array(actions, np.int64), _facts(infos), {**meta, **texts, "events": events})
 
 
 def keep_info(info: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the recorder keeps of a game's ``info``, copied."""
-    kept = (*FACT_KEYS, "events", "theme", "caption", "distance")
-    snapshot = {key: np.array(info[key]) if key in FACT_KEYS else info[key] for key in kept if key in info}
-    events = snapshot.pop("events", ())
-    if isinstance(events, tuple | list) and all(isinstance(event, str) for event in events):
+    snapshot: dict[str, Any] = {key: np.array(info[key]) for key in FACT_KEYS if key in info}
+    snapshot |= {key: info[key] for key in _PLAIN_KEYS if key in info}
+    events = info.get("events", ())
+    if events and isinstance(events, tuple | list) and all(isinstance(event, str) for event in events):
         snapshot["events"] = events
     return snapshot
+
+
+_PLAIN_KEYS = ("theme", "caption", "distance")
 
 
 def _facts(infos: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
@@ -126,10 +147,10 @@ def _facts(infos: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
     facts = {}
     for key in FACT_KEYS:
         rows = [info[key] for info in infos if key in info]
-        if (
-            len(rows) == len(infos)
-            and len({(row.shape, row.dtype) for row in rows}) == 1
-            and rows[0].dtype.kind in "biuf"
-        ):
-            facts[key] = np.stack(rows)
+        if len(rows) < len(infos) or rows[0].dtype.kind not in "biuf":
+            continue
+        with suppress(ValueError):  # rows of several shapes
+            stacked = np.stack(rows)
+            if stacked.dtype == rows[0].dtype:
+                facts[key] = stacked
     return facts

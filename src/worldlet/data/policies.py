@@ -26,7 +26,15 @@ TRAINED = "ppo"
 
 
 class Policy(Protocol):
-    """A player: is shown every frame by ``watch``, then asked by ``act`` for the action to do at it."""
+    """A player: is shown every frame by ``watch``, then asked by ``act`` for the action to do at it.
+
+    One who is ``blind`` looks at neither frame nor info nor game, so that he may be asked for actions ahead of time.
+    """
+
+    @property
+    def blind(self) -> bool:
+        """Whether what he does follows from his seed alone."""
+        ...
 
     def reset(self, seed: int) -> None:
         """Forget the past and play the next episode by this seed."""
@@ -42,7 +50,9 @@ class Policy(Protocol):
 
 
 class Blind:
-    """A player who does not look at the picture."""
+    """A player who looks at nothing."""
+
+    blind = True
 
     def watch(self, frame_HWC: NDArray[np.uint8]) -> None:
         """Look away."""
@@ -92,12 +102,14 @@ class StickyRandom(Blind):
         return int(np.searchsorted(self._cumulative, self._rng.random(), side="right"))
 
 
-class Runner(Blind):
+class Runner:
     """The platformer's own scripted runner, who reads the true level around the hero and gets on in it.
 
     With ``mischief`` above 0 he now and then does something else for a while, so that his runs hold deaths and every
     action as well. Raises ValueError for any other game.
     """
+
+    blind = False
 
     def __init__(self, env: gymnasium.Env[Any, Any], mischief: float = 0.025) -> None:
         from worldlet.games import PlatformerEnv
@@ -114,6 +126,9 @@ class Runner(Blind):
 
         self._runner = LevelRunner(seed, self._mischief)
 
+    def watch(self, frame_HWC: NDArray[np.uint8]) -> None:
+        """Look away: he reads the level, not the picture."""
+
     def act(self, info: Mapping[str, Any]) -> int:
         """Return what the runner does about the frame that the game now shows."""
         from worldlet.games.platformer.reading import truth
@@ -127,6 +142,7 @@ class Mixture:
     def __init__(self, players: Sequence[Policy], weights: Sequence[float]) -> None:
         self._players = players
         self._probabilities = np.array(weights) / np.sum(weights)
+        self.blind = all(player.blind for player in players)
 
     def reset(self, seed: int) -> None:
         """Start again; every player gets its own seed."""

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from worldlet.config import to_dict
-from worldlet.data.codec import require_av
+from worldlet.data.codec import require_encoders
 from worldlet.data.coverage import draw_coverage, merge, summarise
 from worldlet.data.framing import CELL, Box
 from worldlet.data.measures import Measures
@@ -150,7 +150,7 @@ def prepare(config: PrepareConfig, console: Console | None = None) -> PrepareSum
     Ctrl-C the folder can be resumed; the console says so and KeyboardInterrupt is raised again.
     """
     console = console or Console(stderr=True)
-    require_av()
+    require_encoders()
     folder, sources = Path(config.out), find_sources(config.source)
     _begin(config, folder, sources)
     if not (folder / MANIFEST_NAME).exists() or not read_manifest(folder)["complete"]:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from worldlet.config import to_dict
-from worldlet.data.codec import require_av
+from worldlet.data.codec import require_encoders
 from worldlet.data.coverage import draw_coverage, merge, summarise
 from worldlet.data.episodes import SPLITS, Sample, Sitting, Team, level_seed, split_of
 from worldlet.data.keeping import Keeper, locked, prints_of_others
@@ -150,7 +150,7 @@ def record(config: RecordConfig, console: Console | None = None) -> RecordSummar
     folder = Path(config.out)
     if HUMAN in parse_players(players_of(config)):
         raise ValueError(f"a human records in a page: use `worldlet record {config.env} --agent {HUMAN} --out FOLDER`")
-    require_av()  # before anything is written
+    require_encoders()  # before anything is written
     manifest = begin(config, folder)
     rate = 0.0
     if not manifest["complete"]:

@@ -58,6 +58,8 @@ def rgb(picture: Any, white: float | None = None) -> np.ndarray:
     is no picture, or not of that range.
     """
     pixels = np.asarray(picture)
+    if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
+        return pixels
     if pixels.dtype.kind in "uif" and pixels.dtype != np.uint8 and pixels.size:
         most = (white or white_of(pixels) or 1.0) if pixels.dtype.kind == "f" else 255
         lowest, highest = float(pixels.min()), float(pixels.max())

@@ -25,6 +25,8 @@ class AgentPlayer:
     holds no agent for a game of so many ``actions``.
     """
 
+    blind = False
+
     def __init__(self, folder: Path, actions: int, temperature: float = 1.0, epsilon: float = 0.05) -> None:
         path = folder / AGENT_NAME
         if not path.is_file():

@@ -20,7 +20,7 @@ from worldlet.data.capture.picture import frame_size, make_frame
 from worldlet.data.capture.settings import CaptureConfig, CaptureSummary, Counts, parse_viewport
 from worldlet.data.capture.source import Grab, Source, SourceClosed
 from worldlet.data.capture.timeline import KeyLog
-from worldlet.data.codec import require_av
+from worldlet.data.codec import require_encoders
 from worldlet.data.coverage import merge, summarise
 from worldlet.data.progress import FrameProgress
 from worldlet.data.record import SPLITS
@@ -53,7 +53,7 @@ def capture(
     same config goes on. After Ctrl-C, what was captured is written and KeyboardInterrupt raised again.
     """
     console = console or Console(stderr=True)
-    require_av()  # before anything is opened or written
+    require_encoders()  # before anything is opened or written
     path = Path(config.out)
     found = find_begun(path, _settings(config))
     if found is not None and _frames(found) >= config.frames:

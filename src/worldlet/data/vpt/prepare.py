@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from worldlet.config import to_dict
-from worldlet.data.codec import encode_episode, require_av
+from worldlet.data.codec import encode_episode, require_encoders
 from worldlet.data.coverage import draw_coverage, episode_coverage, merge, summarise
 from worldlet.data.progress import FrameProgress
 from worldlet.data.record import COVERAGE_NAME, SPLITS, RecordSummary, split_of
@@ -96,7 +96,7 @@ def prepare_vpt(config: VptConfig, console: Console | None = None) -> RecordSumm
     """
     console = console or Console(stderr=True)
     folder = Path(config.out)
-    require_av()  # before anything is written
+    require_encoders()  # before anything is written
     index = read_index(config.index)
     chosen = index.choose(config.segments, config.seed)
     manifest = _begin(config, folder)

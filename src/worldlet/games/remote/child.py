@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,16 +35,16 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     from worldlet.games.remote import messages
 
     game: Any = None
+    failure: Exception | None = None  # of an action after others whose frames went out
     while True:
         kind, payload = messages.receive(requests)
         try:
-            if kind == messages.STEP:
-                frame, reward, terminated, truncated, info = game.step(messages.unpack_step(payload))
-                reply = messages.pack_frame(frame, info, float(reward), bool(terminated), bool(truncated))
-                messages.send(replies, messages.FRAME, reply)
+            if kind == messages.PLAY:
+                frames, failure = _play(game, messages.unpack_actions(payload), failure)
+                messages.send(replies, messages.FRAMES, b"".join(frames))
             elif kind == messages.RESET:
                 frame, info = game.reset(seed=messages.unpack_values(payload)["seed"])
-                messages.send(replies, messages.FRAME, messages.pack_frame(frame, info, 0.0, False, False))
+                messages.send(replies, messages.FRAMES, messages.pack_frame(frame, info, 0.0, False, False))
             else:
                 from worldlet.games.making import make_here
 
@@ -56,6 +57,29 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
                 traceback.print_exc()
             told = {"message": f"{error}" or type(error).__name__, "kind": type(error).__name__}
             messages.send(replies, messages.FAILED, messages.pack_values(told))
+
+
+def _play(game: Any, actions: Sequence[int], failure: Exception | None) -> tuple[list[bytes], Exception | None]:
+    """Do one action after another until the game ends; return the frames, and the failure of a later action.
+
+    Without actions, what failed before is raised; so is a failure of the first one.
+    """
+    from worldlet.games.remote import messages
+
+    if not actions and failure is not None:
+        raise failure
+    frames = list[bytes]()
+    for action in actions:
+        try:
+            frame, reward, terminated, truncated, info = game.step(action)
+        except Exception as error:
+            if not frames:
+                raise
+            return frames, error
+        frames.append(messages.pack_frame(frame, info, float(reward), bool(terminated), bool(truncated)))
+        if terminated or truncated:
+            break
+    return frames, None
 
 
 def _describe(game: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import select
 import subprocess
 import tempfile
 import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +22,9 @@ OURS_ALONE = ("PYTHONPATH", "PYTHONHOME", "LD_PRELOAD")
 """Variables that a child does not inherit: Procgen dies of a preloaded allocator (jemalloc), which training likes."""
 PATIENCE_SECONDS = 300.0
 """A game that does not answer for so long is taken for hung."""
+
+
+_PIPE_BYTES = 2**16  # what a pipe holds: a frame comes with one read
 
 
 class GameCrash(ValueError):
@@ -48,6 +52,7 @@ class RemoteGame(gymnasium.Env[np.ndarray, np.int64]):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
+            bufsize=_PIPE_BYTES,
             env={**environment, "PYTHONWARNINGS": "ignore"},
         )
         self._to_child, self._from_child = cast(BinaryIO, self._child.stdin), cast(BinaryIO, self._child.stdout)
@@ -69,14 +74,24 @@ class RemoteGame(gymnasium.Env[np.ndarray, np.int64]):
         """Begin the level of `seed`."""
         super().reset(seed=seed)
         payload = messages.pack_values({"seed": None if seed is None else int(seed)})
-        frame, info, *_ = messages.unpack_frame(self._ask(messages.RESET, payload, messages.FRAME), self._size)
+        frame, *_, info = messages.unpack_frames(self._ask(messages.RESET, payload, messages.FRAMES), self._size)[0]
         return frame, info
 
     def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Play one frame."""
-        payload = self._ask(messages.STEP, messages.pack_step(int(action)), messages.FRAME)
-        frame, info, reward, terminated, truncated = messages.unpack_frame(payload, self._size)
-        return frame, reward, terminated, truncated, info
+        return next(self.play([action]))
+
+    def play(self, actions: Sequence[int | np.integer]) -> Iterator[messages.Step]:
+        """Yield what `step` returns for one action after another, and end where the game does.
+
+        All of them are done in one go, which costs far less than asking for each; where one fails, the frames before
+        it come first.
+        """
+        payload = self._ask(messages.PLAY, messages.pack_actions([int(action) for action in actions]), messages.FRAMES)
+        steps = messages.unpack_frames(payload, self._size)
+        yield from steps
+        if len(steps) < len(actions) and not any(steps[-1][2:4]):
+            self._ask(messages.PLAY, b"", messages.FRAMES)  # raises why
 
     def close(self) -> None:
         """End the child; calling it again changes nothing."""

@@ -1,29 +1,31 @@
 """What passes between us and a game in a child process: a kind, a length, and that many bytes.
 
-From us: `MAKE` (JSON: game, options), `RESET` (JSON: seed), `STEP` (the action, int64). Back: `MADE` (JSON: frame size,
-number of actions, metadata), `FRAME` (reward, ended, JSON of info, pixels), `FAILED` (JSON: the error). Nothing but
-numbers, text and pixels passes, so neither side can make the other run anything.
+From us: `MAKE` (JSON: game, options), `RESET` (JSON: seed), `PLAY` (actions, int64 each). Back: `MADE` (JSON: frame
+size, number of actions, metadata), `FRAMES` (for each: reward, ended, length of info, JSON of info, pixels), `FAILED`
+(JSON: the error). Fewer frames than actions mean that the game ended, or that it failed: then `PLAY` without actions is
+answered by `FAILED`. Nothing but numbers, text and pixels passes, so neither side can make the other run anything.
 """
 
 import base64
 import json
 import struct
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 
-MAKE, RESET, STEP, MADE, FRAME, FAILED = b"M", b"R", b"S", b"G", b"F", b"E"
+MAKE, RESET, PLAY, MADE, FRAMES, FAILED = b"M", b"R", b"P", b"G", b"F", b"E"
 _HEAD = struct.Struct("<cI")
-_STEP = struct.Struct("<q")
 _FRAME = struct.Struct("<d??I")
+Step = tuple[np.ndarray, float, bool, bool, dict[str, Any]]
+"""What a step gives: frame uint8 (H, W, 3), reward, terminated, truncated, info."""
 _LARGEST = 64 * 2**20
 _ARRAY = "array of"
 
 
 def send(pipe: BinaryIO, kind: bytes, payload: bytes) -> None:
-    """Write one message."""
-    pipe.write(_HEAD.pack(kind, len(payload)))
-    pipe.write(payload)
+    """Write one message, at once, so that the other side wakes up once."""
+    pipe.write(_HEAD.pack(kind, len(payload)) + payload)
     pipe.flush()
 
 
@@ -35,29 +37,33 @@ def receive(pipe: BinaryIO) -> tuple[bytes, bytes]:
     return kind, _read(pipe, length)
 
 
-def pack_step(action: int) -> bytes:
-    """Return the payload of STEP."""
-    return _STEP.pack(action)
+def pack_actions(actions: Sequence[int]) -> bytes:
+    """Return the payload of PLAY."""
+    return struct.pack(f"<{len(actions)}q", *actions)
 
 
-def unpack_step(payload: bytes) -> int:
-    """Undo `pack_step`."""
-    return int(_STEP.unpack(payload)[0])
+def unpack_actions(payload: bytes) -> tuple[int, ...]:
+    """Undo `pack_actions`."""
+    return struct.unpack(f"<{len(payload) // 8}q", payload)
 
 
 def pack_frame(frame_HWC: np.ndarray, info: dict[str, Any], reward: float, terminated: bool, truncated: bool) -> bytes:
-    """Return the payload of FRAME; what of `info` is neither plain nor an array is left out."""
+    """Return what FRAMES holds of one frame; what of `info` is neither plain nor an array is left out."""
     facts = pack_values({key: value for key, value in info.items() if isinstance(key, str)}) if info else b"{}"
     return _FRAME.pack(reward, terminated, truncated, len(facts)) + facts + frame_HWC.tobytes()
 
 
-def unpack_frame(payload: bytes, size: tuple[int, int]) -> tuple[np.ndarray, dict[str, Any], float, bool, bool]:
-    """Undo `pack_frame`: frame uint8 (H, W, 3), info, reward, terminated, truncated."""
-    reward, terminated, truncated, length = _FRAME.unpack_from(payload)
-    start = _FRAME.size + length
-    info = unpack_values(payload[_FRAME.size : start])
-    frame = np.frombuffer(payload, np.uint8, offset=start).reshape(*size, 3)
-    return frame, info, reward, terminated, truncated
+def unpack_frames(payload: bytes, size: tuple[int, int]) -> list[Step]:
+    """Undo `pack_frame` for all frames of a payload, of H x W pixels."""
+    steps, pixels, start = list[Step](), size[0] * size[1] * 3, 0
+    while start < len(payload):
+        reward, terminated, truncated, length = _FRAME.unpack_from(payload, start)
+        begin = start + _FRAME.size + length
+        info = unpack_values(payload[start + _FRAME.size : begin])
+        frame = np.frombuffer(payload, np.uint8, pixels, begin).reshape(*size, 3)
+        steps.append((frame, reward, terminated, truncated, info))
+        start = begin + pixels
+    return steps
 
 
 def pack_values(values: dict[str, Any]) -> bytes:
@@ -67,7 +73,7 @@ def pack_values(values: dict[str, Any]) -> bytes:
 
 def unpack_values(text: bytes) -> dict[str, Any]:
     """Undo `pack_values`."""
-    values: dict[str, Any] = json.loads(text, object_hook=_array)
+    values: dict[str, Any] = {} if text == b"{}" else json.loads(text, object_hook=_array)
     return values
 
 
