@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from worldlet.options import Parser, Presets, UsageError, parse_config
+from worldlet.zoo import shipped_worlds
 
 if TYPE_CHECKING:
     from worldlet.train.run import TrainConfig
@@ -234,7 +235,9 @@ def _compare(arguments: list[str]) -> None:
 def _play(arguments: list[str]) -> None:
     parser = _parser("play")
     parser.add_argument(
-        "world", nargs="?", default=DEFAULT_WORLD, help="shipped name, world folder or RUN (default: platformer)"
+        "world",
+        nargs="?",
+        help="shipped name, world folder or RUN (default: all shipped ones to choose from; one film: platformer)",
     )
     parser.add_argument("--port", type=int, default=8000, help="port of the page (default: 8000)")
     parser.add_argument("--beside", action="store_true", help="the real game and the dream side by side, same keys")
@@ -252,17 +255,22 @@ def _play(arguments: list[str]) -> None:
     options = vars(parser.parse_args(arguments))
     world, port, headless = options.pop("world"), options.pop("port"), options.pop("headless")
     if options.pop("beside"):
-        _play_beside(parser, world, port, headless, options)
+        _play_beside(parser, world or DEFAULT_WORLD, port, headless, options)
     elif headless:
         from worldlet.engine.play import play_headless
 
-        print(play_headless(world, **options))
+        print(play_headless(world or DEFAULT_WORLD, **options))
     elif options:
         parser.error(f"--{next(iter(options))} needs --headless")
     else:
         from worldlet import server
 
-        server.run([world], host="127.0.0.1", port=port, open_browser=True)
+        server.run([world] if world else _shipped(), host="127.0.0.1", port=port, open_browser=True)
+
+
+def _shipped() -> list[str]:
+    """Return the names of the worlds that ship with the package, the one to begin with first."""
+    return sorted(shipped_worlds(), key=lambda name: (name != DEFAULT_WORLD, name))
 
 
 def _play_beside(parser: Parser, world: str, port: int, headless: bool, options: dict[str, Any]) -> None:
@@ -282,9 +290,7 @@ def _play_beside(parser: Parser, world: str, port: int, headless: bool, options:
 
 def _serve(arguments: list[str]) -> None:
     parser = _parser("serve")
-    parser.add_argument(
-        "worlds", nargs="*", default=[DEFAULT_WORLD], help="shipped names, world folders or RUNs (default: platformer)"
-    )
+    parser.add_argument("worlds", nargs="*", help="shipped names, world folders or RUNs (default: all shipped ones)")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default: 127.0.0.1)"
     )
@@ -292,7 +298,7 @@ def _serve(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     from worldlet import server
 
-    server.run(options.worlds, host=options.host, port=options.port, open_browser=False)
+    server.run(options.worlds or _shipped(), host=options.host, port=options.port, open_browser=False)
 
 
 VERBS = {

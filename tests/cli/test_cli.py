@@ -200,10 +200,13 @@ def test_play_and_serve_hand_their_options_to_the_server(monkeypatch: pytest.Mon
     assert cli.main(["play"]) == 0
     assert cli.main(["play", "my/world", "--port", "1234"]) == 0
     assert cli.main(["serve", "a", "b", "--host", "0.0.0.0"]) == 0
+    assert cli.main(["serve"]) == 0
+    everything = ["platformer", "breakout", "coinrun"]
     assert calls == [
-        (["platformer"], {"host": "127.0.0.1", "port": 8000, "open_browser": True}),
+        (everything, {"host": "127.0.0.1", "port": 8000, "open_browser": True}),
         (["my/world"], {"host": "127.0.0.1", "port": 1234, "open_browser": True}),
         (["a", "b"], {"host": "0.0.0.0", "port": 8000, "open_browser": False}),
+        (everything, {"host": "127.0.0.1", "port": 8000, "open_browser": False}),
     ]
 
 

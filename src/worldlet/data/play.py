@@ -131,6 +131,8 @@ def make_episode(
 
 def keep_info(info: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the recorder keeps of a game's ``info``, copied."""
+    if not info:
+        return {}
     snapshot: dict[str, Any] = {key: np.array(info[key]) for key in FACT_KEYS if key in info}
     snapshot |= {key: info[key] for key in _PLAIN_KEYS if key in info}
     events = info.get("events", ())

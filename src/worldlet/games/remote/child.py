@@ -41,10 +41,10 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         try:
             if kind == messages.PLAY:
                 frames, failure = _play(game, messages.unpack_actions(payload), failure)
-                messages.send(replies, messages.FRAMES, b"".join(frames))
+                messages.send(replies, messages.FRAMES, *frames)
             elif kind == messages.RESET:
                 frame, info = game.reset(seed=messages.unpack_values(payload)["seed"])
-                messages.send(replies, messages.FRAMES, messages.pack_frame(frame, info, 0.0, False, False))
+                messages.send(replies, messages.FRAMES, *messages.pack_frame(frame, info, 0.0, False, False))
             else:
                 from worldlet.games.making import make_here
 
@@ -76,7 +76,7 @@ def _play(game: Any, actions: Sequence[int], failure: Exception | None) -> tuple
             if not frames:
                 raise
             return frames, error
-        frames.append(messages.pack_frame(frame, info, float(reward), bool(terminated), bool(truncated)))
+        frames += messages.pack_frame(frame, info, float(reward), bool(terminated), bool(truncated))
         if terminated or truncated:
             break
     return frames, None

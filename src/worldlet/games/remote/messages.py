@@ -23,9 +23,9 @@ _LARGEST = 64 * 2**20
 _ARRAY = "array of"
 
 
-def send(pipe: BinaryIO, kind: bytes, payload: bytes) -> None:
-    """Write one message, at once, so that the other side wakes up once."""
-    pipe.write(_HEAD.pack(kind, len(payload)) + payload)
+def send(pipe: BinaryIO, kind: bytes, *parts: bytes) -> None:
+    """Write one message whose payload is the parts in order; at once, so that the other side wakes up once."""
+    pipe.write(b"".join((_HEAD.pack(kind, sum(map(len, parts))), *parts)))
     pipe.flush()
 
 
@@ -47,10 +47,12 @@ def unpack_actions(payload: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(payload) // 8}q", payload)
 
 
-def pack_frame(frame_HWC: np.ndarray, info: dict[str, Any], reward: float, terminated: bool, truncated: bool) -> bytes:
-    """Return what FRAMES holds of one frame; what of `info` is neither plain nor an array is left out."""
+def pack_frame(
+    frame_HWC: np.ndarray, info: dict[str, Any], reward: float, terminated: bool, truncated: bool
+) -> tuple[bytes, bytes]:
+    """Return what FRAMES holds of one frame, in parts; what of `info` is neither plain nor an array is left out."""
     facts = pack_values({key: value for key, value in info.items() if isinstance(key, str)}) if info else b"{}"
-    return _FRAME.pack(reward, terminated, truncated, len(facts)) + facts + frame_HWC.tobytes()
+    return _FRAME.pack(reward, terminated, truncated, len(facts)) + facts, frame_HWC.tobytes()
 
 
 def unpack_frames(payload: bytes, size: tuple[int, int]) -> list[Step]:
