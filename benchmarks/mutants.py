@@ -40,6 +40,7 @@ DRAWING = {"_draw", "_curves", "save_strip"}
 ALONG = "tests/eval/test_reading_along.py"
 PLANTED = "tests/eval/test_planted_faults.py"
 FAULTS = "tests/eval/test_faults.py"
+PHYSICS = "tests/eval/test_physics.py"
 TESTS: dict[str, tuple[str, ...]] = {
     "metrics": ("tests/eval/test_metrics.py",),
     "eval.ssim": ("tests/eval/test_metrics.py",),
@@ -58,6 +59,17 @@ TESTS: dict[str, tuple[str, ...]] = {
     "eval.drift": (ALONG, PLANTED),
     "eval.rollout": (ALONG, FAULTS, PLANTED),
     "eval.reconstruction": (PLANTED, "tests/eval/test_real_game_is_perfect.py"),
+    "eval.conserved": (PHYSICS,),
+    "eval.detector": (PHYSICS,),
+    "eval.flight": (PHYSICS,),
+    "eval.laws": (PHYSICS,),
+    "eval.physics": (PHYSICS,),
+    "eval.memory": ("tests/eval/test_memory.py",),
+    "eval.judged": ("tests/eval/test_judged.py",),
+    "eval.paddle": ("tests/eval/test_judged.py",),
+    "eval.likeness": ("tests/eval/test_visual.py",),
+    "eval.long_drift": ("tests/eval/test_horizon.py",),
+    "eval.game": ("tests/eval/test_game_figures.py", "tests/eval/test_judged.py"),
 }
 """The tests that belong to each module, quick ones first. A test file that is not there is left out."""
 

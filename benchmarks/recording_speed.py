@@ -5,9 +5,9 @@
 Both sides are counted in CPU seconds (of this process and the ended children), so that a busy machine changes little,
 and alternate: bare, record, bare, record. *Bare* is the package's own environment alone, holding random actions just as
 long, drawing its picture where it must be drawn; *recorded* is `worldlet record` with one worker: the same game, the
-player, resizing, lossless frames, shards. Opening games is counted on both sides. Starting is not: packages are loaded
-before the bare game is timed, and a recording of a tenth of the frames is taken off the recording of all of them; the
-last column but one says what that start costs. Let a round record ten seconds or more.
+player, resizing, lossless frames, shards. Opening levels is counted on both sides. Starting is not: what a tenth of the
+frames takes is taken off what all of them take, on both sides; the last column but one says what the recorder's start
+costs. Let a round record ten seconds or more.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from worldlet.games.catalog import find_family
 
 # Runs under the interpreter that has the game, where Worldlet may be missing.
 BARE = """
-import json, sys, time
+import json, resource, sys
 import numpy as np
 env_id, module, options, skip, frames, steps = json.loads(sys.argv[1])
 import importlib
@@ -61,8 +61,7 @@ else:
             if ended: break
         if drawn: env.render()
         return ended
-open_game(0)
-begun, done, seed = time.process_time(), 0, 0
+done, seed = 0, 0
 while done < frames:
     seed += 1
     env = open_game(seed)
@@ -70,7 +69,9 @@ while done < frames:
         ended = step(env, int(rng.integers(count)))
         done += 1
         if ended: break
-print(done / (time.process_time() - begun))
+if hasattr(env, "close"): env.close()
+usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(done, sum(usage.ru_utime + usage.ru_stime for usage in usages))
 """
 
 
@@ -95,7 +96,8 @@ def row(env_id: str, frames: int, rounds: int, steps: int = 500) -> str:
     game.close()
     bare, recorded, starts, ratio = [], [], [], 0.0
     for _ in range(rounds):
-        bare.append(bare_speed(env_id, frames, steps))
+        (few, few_seconds), (many, seconds) = (bare_in(env_id, n, steps) for n in (frames // 10, frames))
+        bare.append((many - few) / (seconds - few_seconds))
         (few, few_seconds, _), (many, seconds, ratio) = (recorded_in(env_id, n, steps) for n in (frames // 10, frames))
         recorded.append((many - few) / (seconds - few_seconds))
         starts.append(few_seconds - few / recorded[-1])
@@ -104,8 +106,8 @@ def row(env_id: str, frames: int, rounds: int, steps: int = 500) -> str:
     return f"| {env_id} | {facts} | {figures} |"
 
 
-def bare_speed(env_id: str, frames: int, steps: int) -> float:
-    """Return frames a CPU second of the package's own environment."""
+def bare_in(env_id: str, frames: int, steps: int) -> tuple[int, float]:
+    """Play the package's own environment in a process of its own; return the frames and its CPU seconds in all."""
     family = find_family(env_id)
     assert family is not None, f"{env_id} is not in the catalogue"
     python = sys.executable
@@ -118,7 +120,8 @@ def bare_speed(env_id: str, frames: int, steps: int) -> float:
     wanted = json.dumps([env_id, family.module, options, family.frame_skip, frames, steps])
     command = [python, "-W", "ignore", "-c", BARE, wanted]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return float(done.stdout.split()[-1])
+    played, seconds = done.stdout.split()[-2:]
+    return int(played), float(seconds)
 
 
 def recorded_in(env_id: str, frames: int, steps: int) -> tuple[int, float, float]:
