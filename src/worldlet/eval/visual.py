@@ -1,8 +1,9 @@
 """How alike pictures and clips look: MS-SSIM, LPIPS and FVD, or stand-ins under names of their own.
 
 LPIPS (Zhang et al. 2018) and FVD (Unterthiner et al. 2018) are distances between activations of *trained* networks,
-whose weights are not ours to ship and are never downloaded. Where they are missing, two measures without weights take
-their place: GMSD (Xue et al. 2014), and the Fréchet distance of activations of a fixed network of random weights.
+whose weights are not ours to ship; those of LPIPS are fetched on demand (``worldlet setup lpips``), those of FVD are a
+file that the user has. Where they are missing, two measures without weights take their place: GMSD (Xue et al. 2014), and the Fréchet
+distance of activations of a fixed network of random weights.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldlet.eval.looks import laplacian
+from worldlet.eval.perceptual import Lpips, weights_path
 
 CLIP_LENGTH = 16
 """Frames of one clip whose activations are compared."""
@@ -167,7 +169,12 @@ def find_networks(fvd_network: Path | None = None) -> Networks:
 
 
 def _lpips() -> Pairwise | None:
-    """Return LPIPS with its AlexNet, None where the library or the weights are missing or do not work here."""
+    """Return LPIPS with AlexNet: of its library where that works with weights that are here, or as set up; or None."""
+    return _lpips_of_library() or (Lpips(weights_path()) if weights_path().is_file() else None)
+
+
+def _lpips_of_library() -> Pairwise | None:
+    """Return LPIPS as its library has it, None where the library or the weights are missing or do not work here."""
     if find_spec("lpips") is None:
         return None
     import torch

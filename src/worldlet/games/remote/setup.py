@@ -39,10 +39,15 @@ SETUPS = {
 }
 
 
-def environment_folder(name: str) -> Path:
-    """Return where the environment of a setup lies: WORLDLET_HOME, or the user's data folder."""
+def data_folder() -> Path:
+    """Return where Worldlet keeps what it set up: WORLDLET_HOME, or a folder in the user's own for data."""
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(os.environ.get("WORLDLET_HOME") or Path(data) / "worldlet") / "environments" / name
+    return Path(os.environ.get("WORLDLET_HOME") or Path(data) / "worldlet")
+
+
+def environment_folder(name: str) -> Path:
+    """Return where the environment of a setup lies."""
+    return data_folder() / "environments" / name
 
 
 def environment_python(name: str) -> Path:
@@ -64,7 +69,9 @@ def set_up(name: str, say: Callable[[str], None] = lambda words: None) -> Path:
     Raises ValueError for an unknown name, or where pip cannot install what it needs.
     """
     if name not in SETUPS:
-        raise ValueError(f"there is nothing called {name!r} to set up: `worldlet setup` knows {', '.join(SETUPS)}")
+        raise ValueError(
+            f"there is nothing called {name!r} to set up: `worldlet setup` knows {', '.join(SETUPS)} and lpips"
+        )
     folder = environment_folder(name)
     ready = folder / _READY
     if ready.exists() and ready.read_text() == _wanted(name):
