@@ -2,8 +2,8 @@
 
 LPIPS (Zhang et al. 2018) and FVD (Unterthiner et al. 2018) are distances between activations of *trained* networks,
 whose weights are not ours to ship; those of LPIPS are fetched on demand (``worldlet setup lpips``), those of FVD are a
-file that the user has. Where they are missing, two measures without weights take their place: GMSD (Xue et al. 2014), and the Fréchet
-distance of activations of a fixed network of random weights.
+file that the user has. Where they are missing, two measures without weights take their place: GMSD (Xue et al. 2014),
+and the Fréchet distance of activations of a fixed network of random weights.
 """
 
 from __future__ import annotations
