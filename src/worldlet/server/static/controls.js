@@ -83,7 +83,8 @@ export function buildThemes(row, themes, choose) {
 // "WASD or the arrow keys to move, X for action": written from the bindings, so that it is true of any world.
 export function keyHelp(world) {
   const parts = Object.entries(world.key_bindings)
-    .filter(([, ways]) => ways.some((keys) => keys.length === 1))
+    // What is done while no key is held needs no key of its own, even where the game has one for it.
+    .filter(([, ways]) => ways.some((keys) => keys.length === 1) && !ways.some((keys) => !keys.length))
     .map(([name, ways]) => {
       const keys = ways.filter((way) => way.length === 1).map(([code]) => keyLabel(code));
       return `${actionLabel(name)}: ${keys.join(" or ")}`;
