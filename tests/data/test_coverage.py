@@ -62,9 +62,14 @@ def test_repeated_frames_are_seen_but_not_distinct():
     assert summary["episode_lengths"]["total"] == 16 and summary["actions"] == {"left": 8, "right": 8}
 
 
-def test_a_folder_from_before_the_count_can_go_on():
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_folder_from_before_the_count_can_go_on(counted):
     old = episode_coverage(episode(pictures(5, 5)), {})
-    del old["distinct"]
+    if counted:  # by another hash
+        for part in old["distinct"].values():
+            del part["hash"]
+    else:
+        del old["distinct"]
     summary = summarise(merge([old, episode_coverage(episode(pictures(6, 6)), {})]))
     assert summary["distinct"]["frames"] == {"seen": 6, "distinct": 6}
     assert summary["episode_lengths"]["total"] == 9

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.eval.real_game import TINY, Fault, RealGame
-from worldlet.eval import freeze, perceptual
+from worldlet.eval import freeze
 from worldlet.eval.bench import Bench
 from worldlet.eval.gold import Gold
 from worldlet.eval.reading import PlatformerReader
-
-
-@pytest.fixture(autouse=True)
-def no_weights_are_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Judge by the stand-in of LPIPS, whatever this machine has."""
-    monkeypatch.setattr(perceptual, "data_folder", lambda: tmp_path / "nothing-is-set-up")
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,11 @@ def test_the_distance_of_clips_tells_alike_from_unlike_and_names_what_it_rests_o
     assert np.array_equal(RandomFeatures()(run(0, 5)[None, :16]), RandomFeatures()(run(0, 5)[None, :16]))
 
 
+@pytest.fixture(autouse=True)
+def a_home_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(perceptual, "data_folder", lambda: tmp_path / "home")
+
+
 def lpips_weights(seed: int) -> bytes:
     """Bytes that hold numbers where the file of the package has the weights."""
     rng, content = np.random.default_rng(seed), bytearray(perceptual._LINEAR[-1] + 4 * 256 + 30)
@@ -158,9 +163,17 @@ def test_lpips_is_the_published_formula(tmp_path: Path) -> None:
             wanted += float((by_channel.detach() * torch.from_numpy(weights[f"linear_{layer}"])).sum())
         assert value == pytest.approx(wanted, abs=1e-5)
     assert distance(seen, seen) == [0.0] * 3
-    safetensors.numpy.save_file({"kernel_0": weights["kernel_0"]}, tmp_path / "weights.safetensors")
-    with pytest.raises(ValueError, match="lacks the weights 'bias_0'"):
-        perceptual.Lpips(tmp_path / "weights.safetensors")
+    path = tmp_path / "weights.safetensors"
+    for damage in ({"bias_0": weights["bias_1"]}, {"kernel_0": weights["kernel_0"].copy().reshape(-1, 1, 1, 1)}):
+        safetensors.numpy.save_file({**weights, **damage}, path)
+        with pytest.raises(ValueError, match="does not hold the weights .* `worldlet setup lpips` fetches them again"):
+            perceptual.Lpips(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="does not hold the weights"):
+        perceptual.Lpips(path)
+    many = rng.integers(0, 256, (perceptual._AT_ONCE + 2, 31, 40, 3), dtype=np.uint8)
+    assert len(distance(many, many[::-1])) == len(many)
+    assert distance(many, many[::-1])[-1] == pytest.approx(distance(many[-1:], many[:1])[0], abs=1e-6)
 
 
 def test_setting_up_lpips_keeps_what_has_the_expected_hash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -189,6 +202,9 @@ def test_setting_up_lpips_keeps_what_has_the_expected_hash(monkeypatch: pytest.M
     assert path == perceptual.set_up_lpips(said.append) and len(commands) == 3 and len(said) == 1
     networks = find_networks()
     assert networks.names[0] == "lpips" and isinstance(networks.perceptual, perceptual.Lpips)
+    assert find_networks(frame_size=(64, 30)).names[0] == "gmsd", "too small for it"
+    path.write_bytes(b"cut")
+    assert perceptual.set_up_lpips(said.append) == path and len(commands) == 4, "a damaged file is fetched again"
 
 
 def test_a_stand_in_never_bears_the_real_name(monkeypatch: pytest.MonkeyPatch) -> None:

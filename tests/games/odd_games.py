@@ -142,6 +142,14 @@ class Fragile(Shows):
         return super().step(action)
 
 
+class Slow(Shows):
+    """Takes its time."""
+
+    def step(self, action):
+        time.sleep(0.15)
+        return super().step(action)
+
+
 class OneStart(Shows):
     """An arcade game: every play begins with the same screens, and differs only by what is done from then on."""
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldlet.data import play as play_module
 from worldlet.data.paddle import Paddle
-from worldlet.data.play import play_episode
+from worldlet.data.play import GameFailed, play_episode
 from worldlet.data.policies import Mixture, Random, Runner, StickyRandom
 from worldlet.games import make
 from worldlet.games.remote import client, messages, setup
@@ -89,11 +90,13 @@ def test_what_came_before_a_failure_is_not_lost():
 
 
 @pytest.mark.parametrize("steps", [60, 25])
-def test_a_player_who_is_asked_ahead_of_time_plays_the_same(steps):
+def test_a_player_who_is_asked_ahead_of_time_plays_the_same(steps, monkeypatch):
+    monkeypatch.setattr(play_module, "_ROOM", 7)  # frames find room as they come
     plays = []
-    for how in ({}, {"python": sys.executable}):
+    for how, blind in (({}, False), ({"python": sys.executable}, True)):
         game = make(ODD + "Offset", **how)
         policy = Random(game.metadata["action_names"])
+        policy.blind = blind  # who looks is asked frame by frame
         policy.reset(3)
         plays.append(play_episode(game, policy, 7, steps))
         game.close()
@@ -101,6 +104,40 @@ def test_a_player_who_is_asked_ahead_of_time_plays_the_same(steps):
     assert len(set(actions)) == 3 and len(actions) == min(steps, 40)  # the game ends in the middle of a batch
     assert actions_there == actions and infos_there == infos
     np.testing.assert_array_equal(frames_there, frames)
+
+
+def test_large_frames_are_asked_for_in_parts(monkeypatch):
+    asked = []
+    real = client.RemoteGame._ask
+    monkeypatch.setattr(client, "_ANSWER_BYTES", 3 * 3 * 84 * 64)
+    monkeypatch.setattr(
+        client.RemoteGame, "_ask", lambda self, *a: (asked.append(a[3] if len(a) > 3 else 0), real(self, *a))[1]
+    )
+    game = make(ODD + "Offset", python=sys.executable, size="84x64")
+    game.reset(seed=4)
+    assert len(list(game.play([0, 1, 2, 1, 0, 2, 1]))) == 7
+    assert [count for count in asked if count] == [3, 3, 1]
+    assert len(list(game.play([0] * 60))) == 33, "the game ends at its fortieth frame"
+    game.close()
+
+
+def test_patience_grows_with_what_was_asked(monkeypatch):
+    game = make(ODD + "Slow", python=sys.executable)
+    game.reset(seed=1)
+    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.4)
+    assert len(list(game.play([0] * 6))) == 6  # takes 0.9 s in all
+    game.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"), [("raise", "after 2 actions: "), ("die", "within 16 actions after 0 actions: ")]
+)
+def test_how_far_a_game_came_is_said_as_exactly_as_it_is_known(how, said):
+    game = make(ODD + "Fragile", python=sys.executable, how=how)
+    with pytest.raises(GameFailed) as error:
+        play_episode(game, Random(["a", "b", "c"]), 2, 40)
+    assert str(error.value).startswith(said)
+    game.close()
 
 
 def test_only_blind_players_are_asked_ahead_of_time():

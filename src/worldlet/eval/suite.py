@@ -106,7 +106,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         gold = load_recorded(config.data, size.plays, size.rollouts)
     Path(config.out).mkdir(parents=True, exist_ok=True)
     options = " --quick" if config.quick else ""
-    networks = find_networks(config.fvd_network)
+    networks = find_networks(config.fvd_network, engine.manifest.frame_size)
     options += "" if config.fvd_network is None else f" --fvd_network {config.fvd_network}"
     options += "" if config.data is None else f" --data {config.data}"
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
@@ -145,10 +145,9 @@ def _judge(config: EvalConfig, gold: Gold | RecordedSuite | None) -> InverseDyna
 def evaluate_rollouts(config: EvalConfig, folder: Path) -> dict[str, Any]:
     """Score a folder of another system's frames and write its card; ValueError says what is wrong with the folder."""
     began, where = time.time(), surroundings()
-    networks = find_networks(config.fvd_network)
     folders = others.rollout_folders(folder)
-    for place in folders:
-        others.read_rollout(place)
+    sizes = [others.read_rollout(place)[0].shape[1:3] for place in folders]
+    networks = find_networks(config.fvd_network, min(sizes, key=min))
     world = others.describe(folder)
     with progress(len(folders)) as report:
         figures = others.measure_rollouts(

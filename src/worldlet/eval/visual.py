@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldlet.eval.looks import laplacian
-from worldlet.eval.perceptual import Lpips, weights_path
+from worldlet.eval.perceptual import SMALLEST, Lpips, weights_path
 
 CLIP_LENGTH = 16
 """Frames of one clip whose activations are compared."""
@@ -161,10 +161,10 @@ class Networks:
         return self.perceptual_name, self.video.name
 
 
-def find_networks(fvd_network: Path | None = None) -> Networks:
-    """Return LPIPS where its library and its weights are installed, FVD's network where a file is given."""
+def find_networks(fvd_network: Path | None = None, frame_size: tuple[int, int] = (SMALLEST, SMALLEST)) -> Networks:
+    """Return LPIPS where its weights are there and frames are large enough, FVD's network where a file is given."""
     video = RandomFeatures() if fvd_network is None else VideoNetwork(fvd_network)
-    lpips = _lpips()
+    lpips = _lpips() if min(frame_size) >= SMALLEST else None
     return Networks(video=video) if lpips is None else Networks("lpips", lpips, video)
 
 

@@ -62,7 +62,7 @@ class Actions:
         if not 0 <= index < self.count:
             raise ValueError(f"action {index} is out of range: use 0 to {self.count - 1}")
         if len(self._sizes) == 1:  # no need to ask numpy, which takes longer than some games' whole step
-            return (index,)
+            return (int(index),)
         return tuple(int(part) for part in np.unravel_index(index, self._sizes))
 
     def _names(self, env: Any, kind: str) -> tuple[str, ...]:

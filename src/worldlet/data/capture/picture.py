@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from worldlet.data.duplicates import fingerprints
 
 GRAIN = 8
 """Both sides of a frame are multiples of this, so that patches divide it."""
@@ -42,5 +42,4 @@ def make_frame(pixels_HWC: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
 
 def fingerprint(frame_HWC: NDArray[np.uint8]) -> int:
     """Return 63 bits that are the same for frames whose colours, in steps of 8 of 255, are the same."""
-    digest = hashlib.blake2b((frame_HWC >> 3).tobytes(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+    return int(fingerprints(frame_HWC[None])[0]) >> 1

@@ -72,11 +72,12 @@ def _play(game: Any, actions: Sequence[int], failure: Exception | None) -> tuple
     for action in actions:
         try:
             frame, reward, terminated, truncated, info = game.step(action)
+            packed = messages.pack_frame(frame, info, float(reward), bool(terminated), bool(truncated))
         except Exception as error:
             if not frames:
                 raise
             return frames, error
-        frames += messages.pack_frame(frame, info, float(reward), bool(terminated), bool(truncated))
+        frames += packed
         if terminated or truncated:
             break
     return frames, None

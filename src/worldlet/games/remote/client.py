@@ -21,7 +21,8 @@ CHILD = Path(__file__).with_name("child.py")
 OURS_ALONE = ("PYTHONPATH", "PYTHONHOME", "LD_PRELOAD")
 """Variables that a child does not inherit: Procgen dies of a preloaded allocator (jemalloc), which training likes."""
 PATIENCE_SECONDS = 300.0
-"""A game that does not answer for so long is taken for hung."""
+"""A game that does not answer for so long, for each action that it was asked, is taken for hung."""
+_ANSWER_BYTES = 2**22  # of frames that are asked for at once, whatever their size
 
 
 _PIPE_BYTES = 2**16  # what a pipe holds: a frame comes with one read
@@ -29,6 +30,10 @@ _PIPE_BYTES = 2**16  # what a pipe holds: a frame comes with one read
 
 class GameCrash(ValueError):
     """A game in a child process raised, hung or died; the message says which and ends with its last words."""
+
+
+class GameGone(GameCrash):
+    """The process of a game ended or hung: how many of the actions it was asked it still did, nobody knows."""
 
 
 class RemoteGame(gymnasium.Env[np.ndarray, np.int64]):
@@ -84,30 +89,36 @@ class RemoteGame(gymnasium.Env[np.ndarray, np.int64]):
     def play(self, actions: Sequence[int | np.integer]) -> Iterator[messages.Step]:
         """Yield what `step` returns for one action after another, and end where the game does.
 
-        All of them are done in one go, which costs far less than asking for each; where one fails, the frames before
+        Many of them are done in one go, which costs far less than asking for each; where one fails, the frames before
         it come first.
         """
-        payload = self._ask(messages.PLAY, messages.pack_actions([int(action) for action in actions]), messages.FRAMES)
-        steps = messages.unpack_frames(payload, self._size)
-        yield from steps
-        if len(steps) < len(actions) and not any(steps[-1][2:4]):
-            self._ask(messages.PLAY, b"", messages.FRAMES)  # raises why
+        at_once = max(1, _ANSWER_BYTES // (3 * self._size[0] * self._size[1]))
+        for begin in range(0, len(actions), at_once):
+            asked = [int(action) for action in actions[begin : begin + at_once]]
+            payload = self._ask(messages.PLAY, messages.pack_actions(asked), messages.FRAMES, len(asked))
+            steps = messages.unpack_frames(payload, self._size)
+            yield from steps
+            if any(steps[-1][2:4]):
+                return
+            if len(steps) < len(asked):
+                self._ask(messages.PLAY, b"", messages.FRAMES)  # raises why
 
     def close(self) -> None:
         """End the child; calling it again changes nothing."""
         self._end()
 
-    def _ask(self, kind: bytes, payload: bytes, wanted: bytes) -> bytes:
+    def _ask(self, kind: bytes, payload: bytes, wanted: bytes, steps: int = 1) -> bytes:
+        patience = PATIENCE_SECONDS * steps
         try:
             messages.send(self._to_child, kind, payload)
-            if os.name == "posix" and not select.select([self._from_child], [], [], PATIENCE_SECONDS)[0]:
+            if os.name == "posix" and not select.select([self._from_child], [], [], patience)[0]:
                 self.close()  # an answer that came later would be taken for that to the next question
-                raise GameCrash(f"the game {self._env_id} has not answered for {PATIENCE_SECONDS:.0f} s")
+                raise GameGone(f"the game {self._env_id} has not answered for {patience:.0f} s")
             got, reply = messages.receive(self._from_child)
         except (EOFError, OSError, ValueError) as error:
             if isinstance(error, GameCrash):
                 raise
-            raise GameCrash(f"the process of the game {self._env_id} ended{self._last_words()}") from error
+            raise GameGone(f"the process of the game {self._env_id} ended{self._last_words()}") from error
         if got == messages.FAILED:
             told = messages.unpack_values(reply)
             if kind == messages.MAKE or told["kind"] == "ValueError":
