@@ -311,7 +311,7 @@ def _serve(arguments: list[str]) -> None:
 VERBS = {
     "setup": Verb(
         "NAME",
-        "install games that need a Python environment of their own, or the weights of LPIPS",
+        "install games that need an environment of their own; or LPIPS",
         "procgen",
         _setup,
     ),
