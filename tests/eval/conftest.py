@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.eval.real_game import TINY, Fault, RealGame
-from worldlet.eval import freeze
+from tests.eval.real_game import TINY, Fault, RealGame, tiny_gold
 from worldlet.eval.bench import Bench
 from worldlet.eval.gold import Gold
 from worldlet.eval.reading import PlatformerReader
@@ -17,13 +16,7 @@ from worldlet.eval.reading import PlatformerReader
 @pytest.fixture(scope="session")
 def gold() -> Gold:
     """A tiny suite made like the frozen one."""
-    return Gold(
-        freeze.ENV_ID,
-        plays=tuple(freeze.play_entry(1, i, 60, 0, freeze.MISCHIEF) for i in range(TINY.plays)),
-        rollouts=tuple(freeze.rollout_entry(i) for i in range(TINY.rollouts)),
-        control=tuple(freeze.control_entry(i) for i in range(TINY.control)),
-        drift=tuple(freeze.play_entry(4, i, 30, 30, freeze.RUNNING) for i in range(TINY.drift)),
-    )
+    return tiny_gold()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from worldlet.eval import freeze
 from worldlet.eval.bench import Size
 from worldlet.eval.gold import CONTEXT, Gold
 from worldlet.eval.real import RealSession
@@ -26,6 +27,17 @@ MANIFEST = WorldManifest(
     "real", "The real game", "worldlet/Platformer-v0", (128, 128), (16, 16), 30, ACTION_NAMES,
     KEY_BINDINGS, 512, 1, (StateSpec("s", (1,), "float16"),), ParameterCounts(1, 1), {}, "MIT",
 )  # fmt: skip
+
+
+def tiny_gold() -> Gold:
+    """Return a tiny suite made like the frozen one."""
+    return Gold(
+        freeze.ENV_ID,
+        plays=tuple(freeze.play_entry(1, i, 60, 0, freeze.MISCHIEF) for i in range(TINY.plays)),
+        rollouts=tuple(freeze.rollout_entry(i) for i in range(TINY.rollouts)),
+        control=tuple(freeze.control_entry(i) for i in range(TINY.control)),
+        drift=tuple(freeze.play_entry(4, i, 30, 30, freeze.RUNNING) for i in range(TINY.drift)),
+    )
 
 
 class PatchTokens:

@@ -78,6 +78,7 @@ def test_beaten_unclear_and_not_beaten() -> None:
     assert verdict([0.8, 0.9], [0.1, 0.2]) == "beaten"
     assert verdict([0.5, 0.9], [0.4, 0.6]) == "unclear"
     assert verdict([0.1, 0.2], [0.4, 0.6]) == "not beaten"
+    assert verdict([0.6, 0.9], [0.4, 0.6]) == "unclear", "intervals that touch"
     fine = card_of(control={"accuracy": figure(0.9, 9), "shuffled_accuracy": figure(0.1, 9)})
     assert "does not beat" not in markdown(fine, Path("nowhere"))
 

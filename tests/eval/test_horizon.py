@@ -159,6 +159,23 @@ def test_horizons_of_dream_real_game_and_still_picture(tmp_path: Any) -> None:
     assert (tmp_path / "drift_real_over_time.png").stat().st_size > 500
 
 
+def test_runs_of_other_lengths_and_runs_too_short_to_judge(tmp_path: Any) -> None:
+    bench: Any = SimpleNamespace(
+        engine=SimpleNamespace(manifest=SimpleNamespace(fps=7)), pictures=tmp_path, tick=lambda n: None
+    )
+    long, middle, short = (play(*[window()] * count) for count in (6, 4, 2))
+    found = figures(bench, [long, middle, short], [long, middle, short], [long, middle, short], [REAL])
+    ours = found["horizon_s"]
+    assert ours["frames"] == 6 * WINDOW and ours["lasted"] == 2
+    assert ours["runs"] == [round(6 * WINDOW / 7, 2), round(4 * WINDOW / 7, 2)]
+    assert (tmp_path / "drift_over_time.png").is_file(), "drawn of those that could be judged"
+
+
+@pytest.mark.parametrize("name, floor", [("colours", 0.05), ("hero", 0.2), ("coin", 2.0), ("sharpness", 1.0)])
+def test_a_band_is_never_narrower_than_its_floor(name: str, floor: float) -> None:
+    assert band([1.0, 1.0], name) == pytest.approx((1.0 - floor, 1.0 + floor))
+
+
 def test_a_real_run_is_not_held_against_itself(tmp_path: Any) -> None:
     """The only play that ever was so sharp cannot vouch for itself, nor for its dream."""
     bench: Any = SimpleNamespace(

@@ -90,6 +90,8 @@ def test_planted_leaks_are_found(tmp_path: Path, gold: Gold) -> None:
     ranges = {name: {"level_seeds": [0, 9], "episodes": 1, "frames": 1} for name in ("train", "test")}
     leaks, _ = find_leaks(data_set(tmp_path / "ranges", clean(), splits=ranges), gold)
     assert leaks == ["the level seeds of test and train overlap"]
+    ranges["train"] = {"level_seeds": [4, 4], "episodes": 0, "frames": 0}
+    assert find_leaks(data_set(tmp_path / "empty", clean(), splits=ranges), gold)[0] == [], "it holds no level"
 
 
 def test_a_long_leak_stands_at_the_top_of_the_card(tmp_path: Path, gold: Gold) -> None:

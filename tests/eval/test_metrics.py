@@ -47,13 +47,14 @@ def test_unlike_pictures_are_refused(other: np.ndarray) -> None:
         psnr(np.zeros((2, 2, 3), np.uint8), other)
 
 
-def test_ssim_is_that_of_torchmetrics() -> None:
+@pytest.mark.parametrize("brightest, apart", [(256, 40), (6, 3)])  # where there is little light, the constants count
+def test_ssim_is_that_of_torchmetrics(brightest: int, apart: int) -> None:
     import torch
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     rng = np.random.default_rng(0)
-    real_BHWC = rng.integers(0, 256, (2, 24, 32, 3), dtype=np.uint8)
-    seen_BHWC = np.clip(real_BHWC + rng.integers(-40, 40, real_BHWC.shape), 0, 255).astype(np.uint8)
+    real_BHWC = rng.integers(0, brightest, (2, 24, 32, 3), dtype=np.uint8)
+    seen_BHWC = np.clip(real_BHWC + rng.integers(-apart, apart, real_BHWC.shape), 0, 255).astype(np.uint8)
     pair = (torch.from_numpy(frames).permute(0, 3, 1, 2).double() for frames in (seen_BHWC, real_BHWC))
     wanted = structural_similarity_index_measure(*pair, data_range=255.0, reduction="none")
     assert ssim(seen_BHWC, real_BHWC) == pytest.approx(wanted.tolist(), abs=1e-6)

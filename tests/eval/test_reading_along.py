@@ -43,6 +43,17 @@ def test_rates_are_per_hundred_columns_with_their_error_over_runs() -> None:
     assert rate == pytest.approx(4.0)
     assert error == pytest.approx(2.0)
     assert per_hundred([], "gaps") == (None, None)
+    assert per_hundred(runs[:1], "gaps") == (2.0, None), "one run tells nothing of how runs differ"
+
+
+def test_the_error_of_a_rate_is_that_of_a_ratio_over_runs() -> None:
+    runs = [TerrainCount(), TerrainCount(), TerrainCount()]
+    for run, gaps, columns in zip(runs, (1, 3, 2), (50, 40, 10), strict=True):
+        run.columns, run.counts["gaps"] = columns, gaps
+    rate, error = per_hundred(runs, "gaps")
+    residuals = np.array([1 - 0.06 * 50, 3 - 0.06 * 40, 2 - 0.06 * 10])
+    assert rate == pytest.approx(6.0)
+    assert error == pytest.approx(np.sqrt(3 * residuals.var(ddof=1)))  # of a sum over three runs, by 100 columns
 
 
 def test_a_run_ends_where_the_hero_was_lost_for_good() -> None:
