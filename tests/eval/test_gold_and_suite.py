@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,6 +106,29 @@ def test_memory_and_time_of_a_long_session(gold: Gold, tmp_path: Path) -> None:
     figures = speed.measure(bench)
     assert figures["late_to_early"]["frame"] == 260 and figures["late_to_early"]["value"] > 0
     assert "memory_growth_mb" in figures
+
+
+@pytest.mark.parametrize("aging, ratio", [(0.0, 1.0), (0.001, 1.236)])
+def test_a_session_that_slows_down_shows_on_a_machine_that_does_too(
+    gold: Gold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aging: float, ratio: float
+) -> None:
+    clock = [0.0]
+
+    class Aging:
+        steps = 0
+
+        def step(self, action: int) -> None:
+            self.steps += 1
+            clock[0] += (1 + aging * self.steps) * (1 + clock[0] / 1000)  # the machine gets slower and slower
+
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(speed, "_session", lambda bench: Aging())
+    size = replace(TINY, long_session=360)
+    ticks: list[int] = []
+    bench = Bench(RealGame(gold), gold, PlatformerReader(), size, tmp_path, None, ticks.append)
+    figures = speed.measure(bench)
+    assert figures["late_to_early"]["value"] == pytest.approx(ratio, abs=0.02)
+    assert sum(ticks) == speed.work(bench)
 
 
 def test_worldlet_eval_on_a_world_of_another_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

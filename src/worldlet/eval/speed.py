@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ from worldlet.eval.intervals import rate_figure
 
 WARM_UP = 20
 EARLY, AROUND = 100, 40
-"""A long session's step time is the median over 2 * 40 steps around frame 100 and around its last frames."""
+"""Step times of a long session are those of 2 * 40 steps around its last frame, of a young one around frame 100."""
 START_UPS = 3
 BLOCK = 10
 """Steps drawn together for the interval of the frame rate: neighbours in time are alike."""
@@ -29,7 +30,8 @@ _PEAK_MEMORY = "; import resource; print(resource.getrusage(resource.RUSAGE_SELF
 
 def work(bench: Bench) -> int:
     """Return the units of work ahead: steps."""
-    return WARM_UP + bench.size.speed_frames + bench.size.long_session
+    long = bench.size.long_session + EARLY + 2 * AROUND if bench.size.long_session else 0
+    return WARM_UP + bench.size.speed_frames + long
 
 
 def measure(bench: Bench) -> dict[str, Any]:
@@ -74,23 +76,34 @@ def _session(bench: Bench) -> Dream:
 
 
 def _time_steps(bench: Bench, session: Dream, steps: int) -> list[float]:
+    return [times[0] for times in _time_in_turns(bench, [session], steps)]
+
+
+def _time_in_turns(bench: Bench, sessions: Sequence[Dream], steps: int) -> list[list[float]]:
+    """Step sessions in turns under the same actions; return the seconds that each step took, (steps, sessions)."""
     actions = len(bench.engine.manifest.action_names)
-    seconds = []
+    seconds: list[list[float]] = []
     for t in range(steps):
-        began = time.perf_counter()
-        session.step(t // CONTEXT % actions)
-        seconds.append(time.perf_counter() - began)
-        bench.tick(1)
+        seconds.append([])
+        for session in sessions:
+            began = time.perf_counter()
+            session.step(t // CONTEXT % actions)
+            seconds[-1].append(time.perf_counter() - began)
+            bench.tick(1)
     return seconds
 
 
 def _long_session(bench: Bench) -> dict[str, Any]:
-    session = _session(bench)
-    early = _time_steps(bench, session, EARLY + AROUND)[-2 * AROUND :]
+    """Compare a long session with a young one, in turns: whatever else the machine does, it does to both."""
+    old = _session(bench)
+    _time_steps(bench, old, EARLY + AROUND)
     memory = _resident_mb()
-    late = _time_steps(bench, session, bench.size.long_session - EARLY - AROUND)[-2 * AROUND :]
-    ratio = statistics.median(late) / statistics.median(early)
+    _time_steps(bench, old, bench.size.long_session - EARLY - 2 * AROUND)
     growth = None if memory is None else (_resident_mb() or 0.0) - memory
+    young = _session(bench)
+    _time_steps(bench, young, EARLY - AROUND)
+    late, early = zip(*_time_in_turns(bench, [old, young], 2 * AROUND), strict=True)
+    ratio = statistics.median(late) / statistics.median(early)
     return {
         "late_to_early": figure(ratio, 2 * AROUND, frame=bench.size.long_session),
         "memory_growth_mb": figure(growth, 1, frame=bench.size.long_session),
