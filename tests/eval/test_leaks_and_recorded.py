@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import lzma
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,14 +37,16 @@ def episode(level_seed: int | None, split: str, length: int = 80, look: int | No
     return Episode(frames, rng.integers(0, 8, length), {}, meta)
 
 
-def data_set(folder: Path, recorded: dict[str, list[Episode]], **changes: Any) -> Path:
-    """Write a data set folder with one shard for each split."""
+def data_set(
+    folder: Path, recorded: dict[str, list[Episode]], encode: dict[str, Any] | None = None, **changes: Any
+) -> Path:
+    """Write a data set folder with one shard for each split, whose episodes are encoded as said."""
     folder.mkdir(parents=True)
     shards = []
     for split, episodes in recorded.items():
         writer = ShardWriter(folder / f"{split}-000000.tar")
         for number, one in enumerate(episodes):
-            writer.write(f"{split}{number:03d}", encode_episode(one))
+            writer.write(f"{split}{number:03d}", (encode or {}).get(split, encode_episode)(one))
         entry = writer.close()
         shards.append({"file": writer.path.name, "split": split, "sha256": entry.sha256, "bytes": entry.bytes,
                        "episodes": len(episodes), "frames": 1, "coverage": {}})  # fmt: skip
@@ -69,6 +73,20 @@ def test_no_level_of_the_frozen_suite_can_be_recorded() -> None:
     for seed in {entry.level_seed for kind in KINDS for entry in getattr(gold, kind)}:
         with pytest.raises(ValueError):
             split_of(seed)
+
+
+def as_earlier_versions_did(one: Episode) -> dict[str, bytes]:
+    members, array = encode_episode(one, "zstd"), io.BytesIO()
+    np.save(array, one.frames_THWC)
+    del members["frames.npy.zst"]
+    return {"frames.npy.xz": lzma.compress(array.getvalue()), **members}
+
+
+def test_the_same_frames_are_found_where_versions_stored_them_differently(tmp_path: Path, gold: Gold) -> None:
+    twins = clean(test=[episode(2_000_001, "test", look=6)])
+    encode = {"train": as_earlier_versions_did, "test": encode_episode}
+    leaks, _ = find_leaks(data_set(tmp_path / "mixed", twins, encode), gold)
+    assert len(leaks) == 1 and "the same frames" in leaks[0]
 
 
 def test_a_clean_data_set_has_no_leak(tmp_path: Path, gold: Gold) -> None:

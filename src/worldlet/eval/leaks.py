@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from worldlet.data.codec import FRAME_MEMBERS
+from worldlet.data.codec import FRAME_MEMBERS, decode_episode
 from worldlet.data.shards import check_shard, read_manifest, read_samples
 from worldlet.eval.bench import figure
 from worldlet.eval.gold import KINDS, Gold
@@ -26,6 +26,7 @@ def find_leaks(folder: Path, gold: Gold | None) -> tuple[list[str], int]:
     manifest = read_manifest(folder)
     asked = {entry.level_seed for kind in KINDS for entry in getattr(gold, kind)} if gold else set()
     own_game = gold is not None and manifest["env_id"] == gold.env_id
+    encodings = {shard.get("encoding", "") for shard in manifest["shards"]}
     leaks = _overlaps({name: split["level_seeds"] for name, split in manifest["splits"].items()})
     levels: dict[int, str] = {}
     contents: dict[str, str] = {}
@@ -42,7 +43,7 @@ def find_leaks(folder: Path, gold: Gold | None) -> tuple[list[str], int]:
                 leaks.append(f"{name} plays level {level}, which the suite asks")
             if level is not None and levels.setdefault(level, split) != split:
                 leaks.append(f"{name} plays level {level}, which {levels[level]} plays too")
-            digest = _digest(members)
+            digest = _digest(members, decoded=len(encodings) > 1)
             if contents.setdefault(digest, split) != split:
                 leaks.append(f"{name} shows the same frames as an episode of {contents[digest]}")
     return leaks, episodes
@@ -64,6 +65,8 @@ def _overlaps(ranges: dict[str, Any]) -> list[str]:
     ]
 
 
-def _digest(members: dict[str, bytes]) -> str:
-    frames = b"".join(members.get(name, b"") for name in FRAME_MEMBERS.values())
+def _digest(members: dict[str, bytes], decoded: bool) -> str:
+    """Return a hash of an episode's frames, as they are stored; decoded, where not all are stored alike."""
+    stored = (members.get(name, b"") for name in FRAME_MEMBERS.values())
+    frames = decode_episode(members).frames_THWC.tobytes() if decoded else b"".join(stored)
     return hashlib.sha256(frames).hexdigest()
