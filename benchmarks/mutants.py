@@ -41,6 +41,7 @@ ALONG = "tests/eval/test_reading_along.py"
 PLANTED = "tests/eval/test_planted_faults.py"
 FAULTS = "tests/eval/test_faults.py"
 FROZEN = "tests/eval/test_frozen_figures.py"
+PERFECT = "tests/eval/test_real_game_is_perfect.py"
 PHYSICS = "tests/eval/test_physics.py"
 TESTS: dict[str, tuple[str, ...]] = {
     "metrics": ("tests/eval/test_metrics.py",),
@@ -56,10 +57,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "eval.leaks": ("tests/eval/test_leaks_and_recorded.py",),
     "eval.visual": ("tests/eval/test_visual.py",),
     "eval.perceptual": ("tests/eval/test_visual.py",),
-    "eval.control": ("tests/eval/test_odometer.py", FROZEN, FAULTS, PLANTED),
-    "eval.drift": (ALONG, FROZEN, PLANTED),
-    "eval.rollout": (ALONG, FROZEN, FAULTS, PLANTED),
-    "eval.reconstruction": (FROZEN, PLANTED, "tests/eval/test_real_game_is_perfect.py"),
+    "eval.control": ("tests/eval/test_odometer.py", FROZEN, PERFECT, FAULTS, PLANTED),
+    "eval.drift": (ALONG, FROZEN, PERFECT, PLANTED),
+    "eval.rollout": (ALONG, FROZEN, PERFECT, "tests/eval/test_leaks_and_recorded.py", FAULTS, PLANTED),
+    "eval.reconstruction": (FROZEN, PERFECT, PLANTED),
     "eval.conserved": (PHYSICS, FROZEN),
     "eval.detector": (PHYSICS, FROZEN),
     "eval.flight": (PHYSICS, FROZEN),

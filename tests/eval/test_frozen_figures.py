@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.eval.real_game import TINY, Fault, PatchTokens, RealGame, tiny_gold
+from worldlet.eval import freeze
 from worldlet.eval.reading import PlatformerReader
 from worldlet.eval.real import RealSession
 from worldlet.eval.suite import measure_world
@@ -57,8 +59,11 @@ class CoarseTokens(PatchTokens):
 
 def measure(folder: Path) -> dict[str, Any]:
     gold = tiny_gold()
+    # Two runs, so that errors over runs are known.
+    gold = replace(gold, drift=(*gold.drift, freeze.play_entry(4, 7, 30, 30, freeze.RUNNING)))
     world = RealGame(gold, Worn, CoarseTokens())
-    return measure_world(world, gold, PlatformerReader(), TINY, folder, None, "worldlet eval worn --out card")
+    size = replace(TINY, drift=2)
+    return measure_world(world, gold, PlatformerReader(), size, folder, None, "worldlet eval worn --out card")
 
 
 def figures(card: dict[str, Any]) -> dict[str, Any]:

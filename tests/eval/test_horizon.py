@@ -13,7 +13,7 @@ import pytest
 
 from worldlet.eval.ahead import WORKERS, ahead
 from worldlet.eval.bench import Bench
-from worldlet.eval.horizon import SUSTAINED, Watched, _score, band, figures, first_lasting, judge
+from worldlet.eval.horizon import SUSTAINED, Watched, _score, band, figures, first_lasting, judge, measures
 from worldlet.eval.looks import EVERY, LEVELS, WINDOW, Looks, Window, colours, laplacian, look, token_entropy
 
 
@@ -174,6 +174,32 @@ def test_runs_of_other_lengths_and_runs_too_short_to_judge(tmp_path: Any) -> Non
 @pytest.mark.parametrize("name, floor", [("colours", 0.05), ("hero", 0.2), ("coin", 2.0), ("sharpness", 1.0)])
 def test_a_band_is_never_narrower_than_its_floor(name: str, floor: float) -> None:
     assert band([1.0, 1.0], name) == pytest.approx((1.0 - floor, 1.0 + floor))
+
+
+def test_the_first_of_several_departures_ends_a_run(tmp_path: Any) -> None:
+    bench: Any = SimpleNamespace(
+        engine=SimpleNamespace(manifest=SimpleNamespace(fps=30)), pictures=tmp_path, tick=lambda n: None
+    )
+    usual = play(*[window()] * 8)
+    worse = play(window(), *[window(hero=0.0)] * 3, *[window(hero=0.0, moving=0.0)] * 4)
+    later = play(*[window()] * 3, *[window(hero=0.0)] * 5)
+    ours = figures(bench, [worse, later], [usual, usual], [usual, usual], [REAL])["horizon_s"]
+    assert ours["runs"] == [2.0, 6.0]
+    assert ours["departed"]["hero"]["first_s"] == 2.0 and ours["departed"]["moving"]["first_s"] == 8.0
+
+
+def test_colours_are_apart_by_the_share_of_pixels_that_would_have_to_change() -> None:
+    palette = window(red=4).colours_C
+    assert measures(window(red=4), palette, "snow")["colours"] == 0.0
+    assert measures(window(red=2), palette, "snow")["colours"] == 1.0
+    half = Window({}, {}, 0.5 * window(red=4).colours_C + 0.5 * window(red=2).colours_C)
+    assert measures(half, palette, "snow") == {"theme": 0.0, "colours": 0.5}
+
+
+def test_the_palette_is_the_mean_of_the_real_windows() -> None:
+    mixed = play(window(red=4), window(red=2), window(red=4), window(red=2))
+    assert judge(play(*[window(red=4)] * 4), [mixed]).departed == {}
+    assert set(judge(play(*[window(red=7)] * 4), [mixed]).departed) == {"colours"}
 
 
 def test_a_real_run_is_not_held_against_itself(tmp_path: Any) -> None:

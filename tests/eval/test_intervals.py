@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldlet.eval.intervals import interval, mean_figure, psnr_figure, rate_figure, ratio, ratio_interval
+from worldlet.eval.intervals import _bounds, interval, mean_figure, psnr_figure, rate_figure, ratio, ratio_interval
 from worldlet.metrics import PooledError
 
 
@@ -64,3 +64,9 @@ def test_a_ratio_of_two_sides_knows_the_spread_of_both() -> None:
     low, high = ratio_interval(dreamed, real) or (0, 0)
     assert 0.35 < low < 0.5 < high < 0.7
     assert ratio_interval(dreamed, [(0, 50)] * 30) is None
+
+
+def test_an_interval_leaves_a_fortieth_out_at_either_end() -> None:
+    assert _bounds(np.arange(1001.0)) == [25.0, 975.0]
+    assert _bounds(np.array([np.nan, 3.0])) == [3.0, 3.0]
+    assert _bounds(np.array([np.nan])) is None

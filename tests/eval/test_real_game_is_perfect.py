@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.eval.real_game import TINY, RealGame
+from worldlet.eval.bench import Bench
 from worldlet.eval.goals import WANTED, find, verdict
 from worldlet.eval.gold import Gold
 from worldlet.eval.reading import PlatformerReader
-from worldlet.eval.suite import measure_world
+from worldlet.eval.suite import PARTS, measure_world
 
 
 def measure(gold: Gold, out: Path) -> dict[str, Any]:
@@ -66,6 +67,16 @@ def test_the_files_tell_the_same(first: tuple[Path, dict[str, Any]]) -> None:
         assert (out / "pictures" / name).stat().st_size > 500
         assert f"pictures/{name}" in page
     assert not (out / "parts").exists()
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "rollout", "control", "drift", "memory", "game", "snapshot"])
+def test_the_work_that_a_part_announces_is_the_work_it_does(name: str, gold: Gold, tmp_path: Path) -> None:
+    """Or the time that is left would be wrong."""
+    ticks: list[int] = []
+    bench = Bench(RealGame(gold), gold, PlatformerReader(), TINY, tmp_path, None, ticks.append)
+    part = PARTS[name]
+    part.measure(bench)
+    assert sum(ticks) == part.work(bench)
 
 
 def test_two_runs_differ_only_in_speed_and_run(first: tuple[Path, dict[str, Any]], gold: Gold, tmp_path: Path) -> None:
