@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.eval.real_game import MANIFEST, TINY, RealGame
@@ -106,6 +108,14 @@ def test_memory_and_time_of_a_long_session(gold: Gold, tmp_path: Path) -> None:
     figures = speed.measure(bench)
     assert figures["late_to_early"]["frame"] == 260 and figures["late_to_early"]["value"] > 0
     assert "memory_growth_mb" in figures
+
+
+@pytest.mark.skipif(sys.platform not in speed._PEAK_MEMORY, reason="nothing tells the peak of memory here")
+def test_the_peak_of_memory_is_that_of_the_player_alone(tmp_path: Path) -> None:
+    ballast = np.ones(60_000_000)  # 480 MB, which a child must not be charged with
+    world = build_tiny_world(tmp_path / "world")
+    peak = speed._peak_memory_mb(world)
+    assert peak is not None and 20 < peak < ballast.nbytes / 1e6
 
 
 @pytest.mark.parametrize("aging, ratio", [(0.0, 1.0), (0.001, 1.236)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import lzma
 from dataclasses import replace
 from pathlib import Path
@@ -229,3 +230,24 @@ def test_the_command_on_the_card_says_how_long_the_judge_was_trained(tmp_path: P
     for minutes, ending in ((0.5, " --judge_minutes 0.5"), (2.0, f"--data {folder}")):
         suite.evaluate(EvalConfig("x", tmp_path / "out", data=folder, judge_minutes=minutes))
         assert commands[-1].endswith(ending)
+    suite.evaluate(EvalConfig("x", tmp_path / "out", data=folder, judge_steps=40))
+    assert commands[-1].endswith(" --judge_steps 40")
+
+
+def test_a_judge_trained_by_steps_makes_the_same_card_twice(tmp_path: Path, monkeypatch: Any) -> None:
+    from worldlet.eval import suite
+
+    engine = Echo()
+    engine.folder = None  # type: ignore[attr-defined]
+    monkeypatch.setattr("worldlet.engine.engine.load", lambda *args, **options: engine)
+    monkeypatch.setattr(suite, "QUICK", replace(TINY, plays=1, rollouts=2))
+    folder = data_set(tmp_path / "data", clean(val=[episode(10**6, "val")]), env_id="elsewhere/Square-v0")
+    cards = []
+    for name in ("first", "second"):
+        card = suite.evaluate(EvalConfig("x", tmp_path / name, quick=True, data=folder, judge_steps=12))
+        assert card["judged"]["accuracy"]["n"] > 0
+        cards.append(json.dumps({part: figures for part, figures in card.items() if part not in ("speed", "run")}))
+    assert cards[0] == cards[1]
+    weights = [(tmp_path / name / "judge").rglob("tensors-*.safetensors") for name in ("first", "second")]
+    first, second = ({path.read_bytes() for path in found} for found in weights)
+    assert first & second, "the same weights, bit for bit"

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,11 @@ START_UPS = 3
 BLOCK = 10
 """Steps drawn together for the interval of the frame rate: neighbours in time are alike."""
 _FIRST_FRAME = "import sys, worldlet; worldlet.load(sys.argv[1]).open(seed=0).step(0)"
-_PEAK_MEMORY = "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-"""Unix only; kilobytes, but bytes on macOS."""
+_PEAK_MEMORY = {
+    "linux": "; print([1024 * int(s.split()[1]) for s in open('/proc/self/status') if s.startswith('VmHWM')][0])",
+    "darwin": "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)",
+}
+"""What prints the most resident memory in bytes. Linux's ``ru_maxrss`` would begin with that of the parent."""
 
 
 def work(bench: Bench) -> int:
@@ -119,12 +121,12 @@ def _start_up_seconds(world: Path) -> float:
 
 def _peak_memory_mb(world: Path) -> float | None:
     """Return the most resident memory, in MB, of a process that loads the world and dreams one frame."""
-    if find_spec("resource") is None:
+    if sys.platform not in _PEAK_MEMORY:
         return None
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", _FIRST_FRAME + _PEAK_MEMORY, str(world)]
+    command = [sys.executable, "-c", _FIRST_FRAME + _PEAK_MEMORY[sys.platform], str(world)]
     done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
-    return int(done.stdout.split()[-1]) * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return int(done.stdout.split()[-1]) / 1e6
 
 
 def _resident_mb() -> float | None:

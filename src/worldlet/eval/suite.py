@@ -66,6 +66,8 @@ class EvalConfig:
     """data set of the training: nothing in it may meet the suite; where no suite is frozen, its test split is one"""
     judge_minutes: float = 2.0
     """time to train the inverse-dynamics judge of a game without a frozen suite"""
+    judge_steps: int | None = None
+    """steps to train it for instead: then two cards of a world differ in timings and date alone"""
     rollouts: Path | None = None
     """folder of another system's frames: these are scored, by the same code, in place of a world (docs/card.md)"""
 
@@ -112,6 +114,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
     options += "" if config.device == "auto" else f" --device {config.device}"
     options += "" if config.judge_minutes == EvalConfig.judge_minutes else f" --judge_minutes {config.judge_minutes:g}"
+    options += "" if config.judge_steps is None else f" --judge_steps {config.judge_steps}"
     command = f"worldlet eval {config.world} --out {config.out}{options}"
     judge = None if _misfit(engine.manifest, gold) else _judge(config, gold)
     card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command, networks, leaks, judge)
@@ -135,7 +138,7 @@ def _judge(config: EvalConfig, gold: Gold | RecordedSuite | None) -> InverseDyna
         return None
     assert config.data is not None
     # The game is asked about the moments that are scored, not about others before.
-    how = JudgeConfig(minutes=config.judge_minutes, game_steps=0)
+    how = JudgeConfig(minutes=config.judge_minutes, steps=config.judge_steps, game_steps=0)
     judge = train_judge(config.data, Path(config.out) / "judge", how)
     if judge is None:  # it stopped at the first Ctrl-C, after saving
         raise KeyboardInterrupt

@@ -188,7 +188,10 @@ def _train(plays: LabelledPlays, out: Path, config: JudgeConfig) -> InverseDynam
     loop = LoopConfig(
         minutes=None if config.steps else config.minutes, steps=config.steps, precision=config.precision,
         device=config.device, threads=config.threads, seed=config.seed, learning_rate=config.learning_rate,
-        ema_decay=0.99, validate_every_minutes=1.0, picture_every_minutes=None,
+        ema_decay=0.99, picture_every_minutes=None,
+        # By steps alone, so that a judge who is trained by steps is the same on any day.
+        validate_every_minutes=None if config.steps else 1.0,
+        validate_every_steps=max(1, config.steps // 4) if config.steps else None,
     )  # fmt: skip
     if not fit(stage, out, loop, resume=True).finished:
         return None
