@@ -92,6 +92,8 @@ def test_every_command_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch
         "serve": "worldlet.server.run",
         "play": "worldlet.engine.play.play_headless" if "--headless" in arguments else "worldlet.server.run",
     }[verb]
+    if command == "worldlet setup lpips":
+        entry = "worldlet.eval.perceptual.set_up_lpips"
     if {"--beside", "--headless"} <= set(arguments):
         entry = "worldlet.engine.beside_film.film_beside"
     if verb == "train":
