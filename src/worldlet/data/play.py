@@ -80,14 +80,14 @@ def play_episode(
             wanted.append(policy.act(info))
         try:
             for action, (frame, _, terminated, truncated, info) in zip(wanted, _play(env, wanted), strict=False):
-                ended = bool(terminated or truncated or info.get("frame_missing"))
-                if info.get("frame_missing"):
-                    break
-                actions.append(action)
-                if len(actions) == len(frames_THWC):
-                    frames_THWC = np.concatenate([frames_THWC, np.empty_like(frames_THWC)])
-                frames_THWC[len(actions)] = frame
-                infos.append(keep_info(info))
+                drawn = not info.get("frame_missing")
+                ended = bool(terminated or truncated) or not drawn
+                if drawn:
+                    actions.append(action)
+                    if len(actions) == len(frames_THWC):
+                        frames_THWC = np.concatenate([frames_THWC, np.empty_like(frames_THWC)])
+                    frames_THWC[len(actions)] = frame
+                    infos.append(keep_info(info))
                 if ended:
                     break
         except Exception as error:
