@@ -43,6 +43,8 @@ FAULTS = "tests/eval/test_faults.py"
 FROZEN = "tests/eval/test_frozen_figures.py"
 PERFECT = "tests/eval/test_real_game_is_perfect.py"
 PHYSICS = "tests/eval/test_physics.py"
+BY_HAND = "tests/eval/test_laws_by_hand.py"
+CONSTANTS = "tests/eval/test_frozen_constants.py"
 TESTS: dict[str, tuple[str, ...]] = {
     "metrics": ("tests/eval/test_metrics.py",),
     "eval.ssim": ("tests/eval/test_metrics.py",),
@@ -61,19 +63,20 @@ TESTS: dict[str, tuple[str, ...]] = {
     "eval.drift": (ALONG, FROZEN, PERFECT, PLANTED),
     "eval.rollout": (ALONG, FROZEN, PERFECT, "tests/eval/test_leaks_and_recorded.py", FAULTS, PLANTED),
     "eval.reconstruction": (FROZEN, PERFECT, PLANTED),
-    "eval.conserved": (PHYSICS, FROZEN),
-    "eval.detector": (PHYSICS, FROZEN),
-    "eval.flight": (PHYSICS, FROZEN),
-    "eval.laws": (PHYSICS, FROZEN),
-    "eval.physics": (PHYSICS, FROZEN),
+    "eval.conserved": (BY_HAND, PHYSICS, FROZEN),
+    "eval.detector": (BY_HAND, PHYSICS, FROZEN),
+    "eval.flight": (BY_HAND, PHYSICS, FROZEN),
+    "eval.laws": (BY_HAND, PHYSICS, FROZEN),
+    "eval.physics": (BY_HAND, PHYSICS, FROZEN),
     "eval.memory": ("tests/eval/test_memory.py", FROZEN),
     "eval.judged": ("tests/eval/test_judged.py",),
     "eval.paddle": ("tests/eval/test_judged.py",),
     "eval.likeness": ("tests/eval/test_visual.py", FROZEN),
     "eval.long_drift": ("tests/eval/test_horizon.py",),
-    "eval.game": ("tests/eval/test_game_figures.py", FROZEN, "tests/eval/test_judged.py"),
+    "eval.game": ("tests/eval/test_game_figures.py", "tests/eval/test_judged.py", FROZEN, PERFECT),
 }
-"""The tests that belong to each module, quick ones first. A test file that is not there is left out."""
+"""The tests that belong to each module, quick ones first; `CONSTANTS` belongs to all of `worldlet.eval`. One that is not
+there is left out."""
 
 COMPARED = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -231,7 +234,7 @@ def judge(mutant: Mutant) -> str:
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code in (2, 4, 5):
-        raise SystemExit(f"the tests of {mutant.module} could not be run: {', '.join(TESTS[mutant.module])}")
+        raise SystemExit(f"the tests of {mutant.module} could not be run: {', '.join(tests_of(mutant.module))}")
     return "survived" if code == 0 else "killed"
 
 
@@ -241,7 +244,7 @@ def _run_tests(mutant: Mutant) -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
     os.chdir(ROOT)
     sys.meta_path.insert(0, MutantFinder(mutant))
-    tests = [test for test in TESTS[mutant.module] if (ROOT / test.split("::")[0]).is_file()]
+    tests = [test for test in tests_of(mutant.module) if (ROOT / test).is_file()]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         code = int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
     return 1 if code == 2 else code  # a mutant that cannot be imported is noticed
@@ -288,9 +291,14 @@ def source_of(module: str) -> Path:
     return ROOT / "src" / "worldlet" / f"{module.replace('.', '/')}.py"
 
 
+def tests_of(module: str) -> tuple[str, ...]:
+    """Return the tests that judge a module's mutants."""
+    return (CONSTANTS, *TESTS[module]) if module.startswith("eval.") else TESTS[module]
+
+
 def key(mutant: Mutant) -> str:
     """Return the name of a mutant among results: the module's code and its tests count in it."""
-    files = [source_of(mutant.module), *(ROOT / test.split("::")[0] for test in TESTS[mutant.module])]
+    files = [source_of(mutant.module), *(ROOT / test for test in tests_of(mutant.module))]
     content = b"".join(path.read_bytes() for path in files if path.is_file())
     return f"{mutant.module}:{mutant.line}:{mutant.place}:{hashlib.sha256(content).hexdigest()[:16]}"
 

@@ -132,13 +132,14 @@ def test_the_edge_is_as_deep_as_it_is_said_to_be():
 
 def test_cells_weigh_by_what_is_there_before_or_after_the_step():
     """A hero who stands on a cell in frame 2 alone weighs in predicting frame 2 and in predicting frame 3."""
-    config = CellWeights(hero=10.0, moving=4.0, scroll=2.0, edge=5.0, edge_cells=1)
+    config = CellWeights(hero=10.0, moving=4.0, beside=3.0, scroll=2.0, edge=5.0, edge_cells=1)
     tokens = torch.zeros(1, 5, 12, dtype=torch.int64)
     hero, moving = torch.zeros(1, 5, 12, dtype=torch.bool), torch.zeros(1, 5, 12, dtype=torch.bool)
     hero[0, 2, 3] = True
     moving[0, 2, 3] = moving[0, 1, 8] = True
     tokens[0, 4, :2] = 1  # two of twelve cells change on the way to the last frame: it scrolls
     expected = torch.ones(1, 4, 12)
+    expected[0, 1:3, [2, 6, 7]] = 4.0  # the neighbours, in a grid of four columns, of cell 3
     expected[0, 1, 3] = expected[0, 2, 3] = 11.0
     expected[0, 0, 8] = expected[0, 1, 8] = 5.0
     expected[0, 3] += torch.tensor([7.0, 7, 7, 7, 7, 2, 2, 7, 7, 7, 7, 7])  # new things come in at the edge

@@ -262,7 +262,8 @@ def test_minutes_of_play_are_kept_run_by_run(
 
     whole = bench()
     size = replace(whole.size, horizon=1, horizon_frames=SUSTAINED * WINDOW)
-    asked = replace(whole, size=size, keep=keep)
+    ticks: list[int] = []
+    asked = replace(whole, size=size, keep=keep, tick=ticks.append)
     with pytest.raises(KeyboardInterrupt):
         long_drift.measure(asked)
     stop = False
@@ -270,4 +271,5 @@ def test_minutes_of_play_are_kept_run_by_run(
     assert sorted(played) == ["long_drift_copy_0", "long_drift_dream_0", "long_drift_real_0"]
     assert found["horizon_s"]["value"] == found["real_horizon_s"]["value"] and found["horizon_s"]["frames"] == 180
     assert found["copy_horizon_s"]["value"] == 0.0
-    assert (tmp_path / "long_drift_dream.png").is_file()
+    assert (tmp_path / "long_drift_dream.png").is_file() and not (tmp_path / "long_drift_copy.png").exists()
+    assert sum(ticks) == long_drift.work(asked), "nothing is played twice"

@@ -244,6 +244,66 @@ def test_paddle_and_ball_are_followed(speed: int, ball: Any, follows: float, nea
     assert figures["copy_ball_near"]["value"] == 0.0 and figures["ball_near"]["n"] == 3
 
 
+def test_the_ball_counts_in_the_tenth_frame_and_within_four_pixels_of_the_frame() -> None:
+    def near(*places: tuple[int, int]) -> float | None:
+        ours = np.stack([screen(places[min(t, len(places) - 1)], 10) for t in range(12)])
+        real = np.stack([screen((20 + t, 40 + t), 10) for t in range(12)])
+        value: float | None = paddle.measure([paddle.Films(real[:1], real, ours)])["ball_near"]["value"]
+        return value
+
+    elsewhere = (50, 45)
+    assert near(*[elsewhere] * 9, (29, 49), elsewhere) == 1.0
+    assert near(*[(29, 49)] * 9, elsewhere, (29, 49)) == 0.0
+    assert [near((29 + dx, 49)) for dx in (-5, -4, 4, 5)] == [0.0, 1.0, 1.0, 0.0]
+    assert [near((29, 49 + dy)) for dy in (-5, -4, 4, 5)] == [0.0, 1.0, 1.0, 0.0]
+
+
+def test_the_paddle_is_followed_from_the_last_real_frame_on() -> None:
+    """Spans begin at that frame: a paddle that only moved before it did not move."""
+    past = np.stack([screen(None, x) for x in (4, 20, 20)])
+    real = np.stack([screen(None, 20)] * 12)
+    moves = np.stack([screen(None, 20 + t) for t in range(1, 13)])
+    assert paddle.measure([paddle.Films(past, real, real)])["paddle"]["value"] == 1.0
+    assert paddle.measure([paddle.Films(past, real, moves)])["paddle"]["value"] == 0.0
+    assert paddle.measure([paddle.Films(past[:2], real, real)])["paddle"]["n"] == 4
+
+
+def test_breakouts_paddle_and_ball_stand_beside_the_judges_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judged, "PADDLE_GAME", "elsewhere/Square-v0")
+    figures = judged.measure(bench(obeys, tmp_path, Judge()))
+    assert {"accuracy", "changed", "paddle", "ball_near"} <= figures.keys()
+
+
+def test_a_start_needs_as_many_frames_as_are_dreamed(tmp_path: Path) -> None:
+    here = bench(obeys, tmp_path)
+    entry = here.suite.rollouts[0]
+    cut = [replace(entry, actions=entry.actions[: entry.start + judged.LENGTH + more]) for more in (-1, 0)]
+    here = replace(here, gold=replace_rollouts(here.suite, cut))
+    assert judged._starts(here) == cut[1:]
+
+
+def replace_rollouts(suite: Any, rollouts: Any) -> Any:
+    import copy
+
+    other = copy.copy(suite)
+    other.rollouts = tuple(rollouts)
+    return other
+
+
+def test_the_best_constant_answer_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(make: Any, plays: Any, moments: Any, horizon: int, steps: int) -> Any:
+        return [np.tile([0, 1, 2, 3], (3, 1))] * len(plays), [np.ones(3, bool)] * len(plays)
+
+    monkeypatch.setattr(judged, "ask", ask)
+    here = bench(obeys, tmp_path, Judge())
+    figures = judged.control(here, judged._dream(here), Judge(), lambda: None)  # type: ignore[arg-type, return-value]
+    done = [entry.actions[entry.start + m] for entry in judged._starts(here) for m in judged.MOMENTS]
+    most = max(done.count(action) for action in range(4))
+    assert figures["constant_accuracy"] == {"value": pytest.approx(most / len(done), abs=1e-6), "n": len(done)}
+
+
 def test_frames_that_patches_do_not_divide_are_counted_by_their_whole_patches() -> None:
     frames = np.zeros((2, 84, 64, 3), np.uint8)
     frames[1, 80:] = 9  # below the last whole patch

@@ -227,7 +227,7 @@ def test_the_command_on_the_card_says_how_long_the_judge_was_trained(tmp_path: P
     monkeypatch.setattr("worldlet.engine.engine.load", lambda *args, **options: engine)
     monkeypatch.setattr(suite, "measure_world", lambda *args: commands.append(args[6]) or {})
     folder = data_set(tmp_path / "data", clean(), env_id="elsewhere/Square-v0", action_names=["only"])
-    for minutes, ending in ((0.5, " --judge_minutes 0.5"), (2.0, f"--data {folder}")):
+    for minutes, ending in ((0.5, " --judge_minutes 0.5"), (None, f"--data {folder}")):
         suite.evaluate(EvalConfig("x", tmp_path / "out", data=folder, judge_minutes=minutes))
         assert commands[-1].endswith(ending)
     suite.evaluate(EvalConfig("x", tmp_path / "out", data=folder, judge_steps=40))

@@ -20,11 +20,17 @@ from worldlet.eval.reading import PlatformerReader
 from worldlet.eval.real import RealSession, replay
 from worldlet.games.platformer.art import TILE_ID, atlas
 from worldlet.games.platformer.env import draw
+from worldlet.games.platformer.reading import HeroReading, Reading
 from worldlet.games.platformer.rules import ACTION_NAMES
 
 NOOP, RIGHT, UP = (ACTION_NAMES.index(name) for name in ("noop", "right", "up"))
 LEVEL = 9_003_000
 SIZE = replace(TINY, memory=2, memory_frames=64)
+
+
+def _compare(*args: Any) -> tuple[float, float, bool]:
+    back = memory._compare(*args)
+    return back.same, back.screen, back.returned
 
 
 def entry(actions: tuple[int, ...]) -> GoldPlay:
@@ -104,6 +110,38 @@ def test_in_the_game_every_place_is_as_it_was_left(figures_of: Callable[..., dic
             assert {figure["value"] for figure in figures[prefix + name].values()} == {1.0}, prefix + name
         assert figures[f"{prefix}score"]["value"] == 1.0 and figures[f"{prefix}score"]["n"] == 2
     assert figures["outings"] == {"value": 2, "n": 3}
+
+
+def test_outings_that_cannot_be_made_are_done_as_well(gold: Gold, tmp_path: Path) -> None:
+    """Where fewer starts than asked for allow one, the progress still comes to its end."""
+    done: list[int] = []
+    size = replace(SIZE, memory=5, memory_frames=16)
+    bench = Bench(RealGame(gold), gold, PlatformerReader(), size, tmp_path, None, done.append)
+    assert memory.measure(bench)["outings"]["value"] == 2
+    assert sum(done) == memory.work(bench) and min(done) > 0
+
+
+def reading(x: int, unclear: tuple[int, ...] = (), changed: tuple[int, ...] = (), y: int = 40) -> Reading:
+    """Return a reading of a hero at x; in the columns ``unclear`` nothing is told, in those ``changed`` all differs."""
+    tiles = np.zeros((16, 16), np.uint8)
+    clear = np.ones((16, 16), bool)
+    clear[:, list(unclear)], tiles[:, list(changed)] = False, 1
+    return Reading("grass", tiles, tiles, HeroReading(x, y, "idle", 1, 0.0), (), 0, clear)
+
+
+def test_what_hero_or_wear_hides_is_not_compared_and_what_is_lost_is_missed() -> None:
+    """His box is columns 5 and 6; his place is two columns more on each side."""
+    first = reading(40)
+    assert _compare(first, reading(40), True, [])[:2] == (1.0, 1.0)
+    assert _compare(reading(40, unclear=(4,)), reading(40, changed=(4,)), True, [])[:2] == (1.0, 1.0)
+    assert _compare(first, reading(40, unclear=(4,)), True, [])[0] < 0.9
+    away = _compare(first, reading(40, changed=(12,)), True, [])
+    assert away[0] == 1.0 and away[1] == pytest.approx(1 - 16 / (256 - 4))
+    hidden = np.zeros((16, 16), np.uint8)
+    hidden[5:7, 5:7] = 1
+    behind = replace(first, tiles=hidden)
+    assert _compare(first, behind, True, [])[:2] == _compare(behind, first, True, [])[:2] == (1.0, 1.0)
+    assert [_compare(first, reading(40 + off), True, [])[2] for off in (memory.HOME, memory.HOME + 1)] == [True, False]
 
 
 def test_who_copies_or_stays_has_left_nothing(figures_of: Callable[..., dict[str, Any]]) -> None:

@@ -16,8 +16,18 @@ import pytest
 import safetensors.numpy
 
 from worldlet.eval import perceptual, visual
-from worldlet.eval.likeness import Likeness
-from worldlet.eval.visual import Networks, RandomFeatures, find_networks, flicker, frechet, gmsd, ms_ssim, scales
+from worldlet.eval.likeness import Likeness, frechet_figure
+from worldlet.eval.visual import (
+    MS_WINDOW,
+    Networks,
+    RandomFeatures,
+    find_networks,
+    flicker,
+    frechet,
+    gmsd,
+    ms_ssim,
+    scales,
+)
 
 
 def noisy(frames: np.ndarray, spread: int, seed: int = 0) -> np.ndarray:
@@ -99,6 +109,34 @@ def test_the_distance_of_clips_tells_alike_from_unlike_and_names_what_it_rests_o
     assert alike["data"] == "4 runs of squares" and alike["real_halves"] >= 0
     assert alike["value"] < alike["copy"], "a picture that stands still is no clip of a moving thing"
     assert np.array_equal(RandomFeatures()(run(0, 5)[None, :16]), RandomFeatures()(run(0, 5)[None, :16]))
+
+
+def test_too_few_clips_or_frames_are_no_figure(frames: np.ndarray) -> None:
+    clip = np.concatenate([frames] * 4)
+    few, enough = ([noisy(clip, 5, seed) for seed in range(count)] for count in (3, 4))
+    network = RandomFeatures()
+    assert frechet_figure(network, few, few, few, "x")["why"] == "fewer than four clips"
+    assert frechet_figure(network, enough, enough, enough, "x")["value"] == pytest.approx(0.0, abs=1e-3)
+    likeness = Likeness(Networks(), (1,))
+    likeness.add_run(frames[:1], frames[:1], frames[0])
+    assert likeness.figures("x")["temporal_gmsd"]["n"] == 0
+    likeness.add_run(frames[:2], frames[:2], frames[0])
+    assert likeness.figures("x")["temporal_gmsd"]["n"] == 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(MS_WINDOW - 1, 64), (64, MS_WINDOW - 1), (MS_WINDOW, 64), (64, 64)])
+def test_frames_smaller_than_a_window_have_no_ms_ssim(frames: np.ndarray, height: int, width: int) -> None:
+    small = np.concatenate([frames] * 4)[:, :height, :width]
+    likeness = Likeness(Networks(), (1, 5))
+    likeness.add("", noisy(small[:2], 3), small[:2], (1, 5))
+    likeness.add_run(small, small, small[0])
+    figures, fits = likeness.figures("x"), min(height, width) >= MS_WINDOW
+    assert {name: figures[name]["5"]["n"] for name in ("ssim", "ms_ssim", "gmsd")} == {
+        "ssim": 1, "ms_ssim": int(fits), "gmsd": 1,
+    }  # fmt: skip
+    assert ("scales" in figures["ms_ssim"]["1"]) is fits
+    with pytest.raises(ValueError, match="zip"):
+        likeness.add("", small[:2], small[:2], (1,))
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,10 @@ from worldlet.data.clips import NO_ACTION, TokenTable  # noqa: E402
 from worldlet.dynamics import DynamicsConfig, Features, Window, build_dynamics  # noqa: E402
 from worldlet.dynamics.neighbours import Neighbours  # noqa: E402
 from worldlet.dynamics.presence import Presence  # noqa: E402
+from worldlet.dynamics.sampling import around  # noqa: E402
 from worldlet.train import rollout  # noqa: E402
 from worldlet.train.dynamics_stage import DynamicsStage, DynamicsStageConfig  # noqa: E402
-from worldlet.train.rollout import around, disturb, free_run, hide, rollout_features  # noqa: E402
+from worldlet.train.rollout import disturb, free_run, hide, rollout_features  # noqa: E402
 from worldlet.train.windows import Cut, cut_windows, inside  # noqa: E402
 
 GRID, N, V = (4, 6), 24, 12

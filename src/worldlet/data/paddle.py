@@ -85,10 +85,15 @@ def find_paddle(frame_HWC: NDArray[np.uint8]) -> float | None:
     return None if found is None else found[0]
 
 
+def sides(width: int) -> tuple[int, int]:
+    """Return the columns between the walls of a screen so wide: the first, and the first that is not."""
+    return int(np.ceil(_SIDES[0] * width)), int(_SIDES[1] * width)
+
+
 def _middle(frame_HWC: NDArray[np.uint8], rows: tuple[float, float]) -> tuple[float, float] | None:
     height, width = frame_HWC.shape[:2]
     top, bottom = int(np.ceil(rows[0] * height)), int(rows[1] * height) + 1
-    left, right = int(np.ceil(_SIDES[0] * width)), int(_SIDES[1] * width)
+    left, right = sides(width)
     bright_yx = np.argwhere(frame_HWC[top:bottom, left:right].max(-1) > _BRIGHT)
     if not len(bright_yx):
         return None

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldlet.dynamics.base import Dynamics, Features
-from worldlet.dynamics.sampling import edge_cells, moves_as_a_whole
+from worldlet.dynamics.sampling import around, edge_cells, moves_as_a_whole
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class CellWeights:
     """Extra weight of cells that the hero holds now or next."""
     moving: float = 8.0
     """Extra weight of cells that something else that moves holds now or next."""
+    beside: float = 6.0
+    """Extra weight of the cells next to the hero's that nothing holds: whether he takes what lies there, or only comes
+    near, is a matter of pixels."""
     scroll: float = 2.0
     """Extra weight of all cells of a frame in which the picture moves as a whole."""
     edge: float = 6.0
@@ -38,9 +41,11 @@ def cell_weights(
     """Weights (B, T, N) for predicting frames 1..T of T + 1 frames on a `grid` (h, w)."""
     hero = hero_BTN[:, 1:] | hero_BTN[:, :-1]
     moving = (moving_BTN[:, 1:] | moving_BTN[:, :-1]) & ~hero
+    beside = around(hero.flatten(0, 1), grid).view_as(hero) & ~hero & ~moving
     scrolls = moves_as_a_whole(tokens_BTN[:, :-1], tokens_BTN[:, 1:])[..., None]
     edge_N = edge_cells(grid, config.edge_cells, tokens_BTN.device)
-    return 1 + config.hero * hero + config.moving * moving + scrolls * (config.scroll + config.edge * edge_N)
+    still = 1 + config.beside * beside + scrolls * (config.scroll + config.edge * edge_N)
+    return still + config.hero * hero + config.moving * moving
 
 
 def weighted_loss(model: Dynamics, features: Features, targets: Tensor, weights: Tensor, still_share: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from worldlet.dynamics.base import Dynamics, DynamicsConfig, State
 
@@ -29,6 +30,12 @@ def edge_cells(grid: tuple[int, int], depth: int, device: torch.device | None = 
     """The outermost cells of a grid (h, w), `depth` deep on all four sides: bool (N,)."""
     near_h, near_w = ((2 * torch.arange(side, device=device) - side + 1).abs() > side - 1 - 2 * depth for side in grid)
     return (near_h[:, None] | near_w).flatten()
+
+
+def around(cells_BN: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Cells of a grid and their eight neighbours: bool (B, N) -> bool (B, N)."""
+    cells_B1hw = cells_BN.float().unflatten(1, grid)[:, None]
+    return F.max_pool2d(cells_B1hw, 3, stride=1, padding=1)[:, 0].flatten(1) > 0
 
 
 def sample(logits_BNV: Tensor, noise_BN: Tensor, min_p: float | Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -31,15 +31,15 @@ class Tally:
     ``hung``: how often the hero hung in the air.
     """
 
-    walls: tuple[int, int] = (0, 0)
-    contact: tuple[int, int] = (0, 0)
-    hero: tuple[int, int] = (0, 0)
-    coins: tuple[int, int] = (0, 0)
-    enemies: tuple[int, int] = (0, 0)
-    curves: list[list[int]] = field(default_factory=list)
-    refused: int = 0
-    hung: int = 0
-    doubled: int = 0
+    walls: tuple[int, int]
+    contact: tuple[int, int]
+    hero: tuple[int, int]
+    coins: tuple[int, int]
+    enemies: tuple[int, int]
+    curves: list[list[int]]
+    refused: int
+    hung: int
+    doubled: int
 
 
 class Laws:
@@ -144,7 +144,7 @@ class LawBook:
         before = next(watched)
         reading = self._bench.eyes.read(before)
         odometer, laws = Odometer(reading), Laws(reading)
-        for frame_HWC, action in zip(watched, actions, strict=False):
+        for frame_HWC, action in zip(watched, actions, strict=True):
             if not np.array_equal(frame_HWC, before):
                 reading, before = self._bench.eyes.read(frame_HWC), frame_HWC
             laws.follow(action, reading, odometer.follow(reading))

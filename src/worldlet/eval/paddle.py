@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from worldlet.data.paddle import find_ball, find_paddle
+from worldlet.data.paddle import find_ball, find_paddle, sides
 from worldlet.eval.intervals import rate_figure
 
 BALL_FRAME = 10
@@ -19,8 +19,6 @@ SPAN = 3
 """Frames over which the paddle is watched."""
 STILL = 0.02
 """Share of the field's width below which the paddle has not moved."""
-SIDES = 142 / 160
-"""Share of the screen's width that lies between the walls."""
 
 
 class Films(NamedTuple):
@@ -74,5 +72,6 @@ def _moves(frames_THWC: NDArray[np.uint8]) -> list[int | None]:
 def _near(real: tuple[float, float], ours: tuple[float, float] | None, size: tuple[int, ...]) -> bool:
     if ours is None:
         return False
-    off = np.hypot((real[0] - ours[0]) * SIDES * size[1], (real[1] - ours[1]) * size[0])
-    return bool(off <= NEAR)
+    left, right = sides(size[1])
+    off = np.hypot((real[0] - ours[0]) * (right - left), (real[1] - ours[1]) * size[0])
+    return bool(off <= NEAR + 1e-6)  # places are shares: four pixels come out as hardly more

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from worldlet.dynamics.inverse import InverseDynamics
 
 
+JUDGE_FRAMES = 36_000
+"""Real frames that the judge of a recorded suite learns from at most."""
+
+
 @dataclass(frozen=True)
 class EvalConfig:
     """What ``worldlet eval`` is told."""
@@ -64,10 +68,10 @@ class EvalConfig:
     """TorchScript file of the I3D network that FVD is defined by, for those who have it"""
     data: Path | None = None
     """data set of the training: nothing in it may meet the suite; where no suite is frozen, its test split is one"""
-    judge_minutes: float = 2.0
-    """time to train the inverse-dynamics judge of a game without a frozen suite"""
-    judge_steps: int | None = None
-    """steps to train it for instead: then two cards of a world differ in timings and date alone"""
+    judge_steps: int = 4500
+    """steps to train the inverse-dynamics judge of a game without a frozen suite, about two minutes on two cores"""
+    judge_minutes: float | None = None
+    """time to train it for instead: then two cards of a world differ in the judge's figures too"""
     rollouts: Path | None = None
     """folder of another system's frames: these are scored, by the same code, in place of a world (docs/card.md)"""
 
@@ -113,8 +117,8 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     options += "" if config.data is None else f" --data {config.data}"
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
     options += "" if config.device == "auto" else f" --device {config.device}"
-    options += "" if config.judge_minutes == EvalConfig.judge_minutes else f" --judge_minutes {config.judge_minutes:g}"
-    options += "" if config.judge_steps is None else f" --judge_steps {config.judge_steps}"
+    options += "" if config.judge_minutes is None else f" --judge_minutes {config.judge_minutes:g}"
+    options += "" if config.judge_steps == EvalConfig.judge_steps else f" --judge_steps {config.judge_steps}"
     command = f"worldlet eval {config.world} --out {config.out}{options}"
     judge = None if _misfit(engine.manifest, gold) else _judge(config, gold)
     card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command, networks, leaks, judge)
@@ -138,7 +142,8 @@ def _judge(config: EvalConfig, gold: Gold | RecordedSuite | None) -> InverseDyna
         return None
     assert config.data is not None
     # The game is asked about the moments that are scored, not about others before.
-    how = JudgeConfig(minutes=config.judge_minutes, steps=config.judge_steps, game_steps=0)
+    steps = config.judge_steps if config.judge_minutes is None else None
+    how = JudgeConfig(minutes=config.judge_minutes, steps=steps, max_frames=JUDGE_FRAMES, game_steps=0)
     judge = train_judge(config.data, Path(config.out) / "judge", how)
     if judge is None:  # it stopped at the first Ctrl-C, after saving
         raise KeyboardInterrupt

@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from worldlet.data.clips import TokenTable
-from worldlet.dynamics.sampling import BUSY
-from worldlet.train.rollout import around
+from worldlet.dynamics.sampling import BUSY, around
 
 LEAP = 1.5
 """Cells that the middle of a hero who walks or falls never moves in one frame."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from worldlet.dynamics import Dynamics, Features
-from worldlet.dynamics.sampling import least_shares, next_frame, sample
+from worldlet.dynamics.sampling import around, least_shares, next_frame, sample
 from worldlet.train.windows import Cut
 
 
@@ -113,12 +112,6 @@ def free_run(model: Dynamics, tokens_BTN: Tensor, actions_BT: Tensor, prompt_BD:
         current_BN, state = next_frame(model, state, current_BN, actions_BT[:, t], prompt_BD, noise_BN)
         frames.append(current_BN)
     return torch.stack(frames, 1)
-
-
-def around(cells_BN: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Cells of a grid and their eight neighbours: bool (B, N) -> bool (B, N)."""
-    cells_B1hw = cells_BN.float().unflatten(1, grid)[:, None]
-    return F.max_pool2d(cells_B1hw, 3, stride=1, padding=1)[:, 0].flatten(1) > 0
 
 
 def _draw(
