@@ -75,8 +75,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "eval.long_drift": ("tests/eval/test_horizon.py",),
     "eval.game": ("tests/eval/test_game_figures.py", "tests/eval/test_judged.py", FROZEN, PERFECT),
 }
-"""The tests that belong to each module, quick ones first; `CONSTANTS` belongs to all of `worldlet.eval`. One that is not
-there is left out."""
+"""The tests that belong to each module, quick ones first; `CONSTANTS` belongs to all of `worldlet.eval`. One that
+is not there is left out."""
 
 COMPARED = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
