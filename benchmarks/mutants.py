@@ -62,7 +62,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "eval.control": ("tests/eval/test_odometer.py", FROZEN, PERFECT, FAULTS, PLANTED),
     "eval.drift": (ALONG, FROZEN, PERFECT, PLANTED),
     "eval.rollout": (ALONG, FROZEN, PERFECT, "tests/eval/test_leaks_and_recorded.py", FAULTS, PLANTED),
-    "eval.reconstruction": (FROZEN, PERFECT, PLANTED),
+    "eval.reconstruction": (ALONG, FROZEN, PERFECT, PLANTED),
     "eval.conserved": (BY_HAND, PHYSICS, FROZEN),
     "eval.detector": (BY_HAND, PHYSICS, FROZEN),
     "eval.flight": (BY_HAND, PHYSICS, FROZEN),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from worldlet.eval import freeze
-from worldlet.eval.drift import Run
+from worldlet.eval import drift, freeze
+from worldlet.eval.bench import Bench
+from worldlet.eval.drift import FILM_EVERY, SHOWN, FrozenPicture, Run
+from worldlet.eval.gold import Gold
 from worldlet.eval.odometer import TILE, Odometer
 from worldlet.eval.reading import PlatformerReader, reader_for
 from worldlet.eval.real import Play, RealSession
+from worldlet.eval.reconstruction import _around_hero
 from worldlet.eval.rollout import determined
 from worldlet.eval.terrain import FEATURES, TerrainCount, per_hundred
 
@@ -54,6 +59,29 @@ def test_the_error_of_a_rate_is_that_of_a_ratio_over_runs() -> None:
     residuals = np.array([1 - 0.06 * 50, 3 - 0.06 * 40, 2 - 0.06 * 10])
     assert rate == pytest.approx(6.0)
     assert error == pytest.approx(np.sqrt(3 * residuals.var(ddof=1)))  # of a sum over three runs, by 100 columns
+
+
+def test_a_run_holds_its_first_frame_too(bench: Callable[..., Bench], gold: Gold) -> None:
+    entry = gold.drift[0]
+    frame_HWC = gold.replay(entry).frames_THWC[entry.start]
+    still = drift.run(bench(), FrozenPicture(frame_HWC), 0, 20)
+    assert still.found == [True] * 21 and len(set(still.themes)) == 1 and len(still.furthest) == 21
+    assert still.distance(still.themes[0]) == 0
+    assert len(still.film) == 1 + 20 // FILM_EVERY and len(still.strip) == 1 + SHOWN
+
+
+def test_the_hero_is_shown_enlarged_from_the_middle() -> None:
+    mask_HW = np.zeros((128, 64), bool)
+    mask_HW[40:48, 20:28] = True
+    frame_HWC = np.repeat((mask_HW * 200).astype(np.uint8)[..., None], 3, -1)
+    shown_HWC = _around_hero(frame_HWC, mask_HW)
+    assert shown_HWC.shape == frame_HWC.shape
+    rows, columns = np.nonzero(shown_HWC[..., 0])
+    assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (52, 84, 20, 52)
+    corner = np.zeros_like(mask_HW)
+    corner[-1, -1] = True
+    assert np.array_equal(_around_hero(frame_HWC, corner), frame_HWC[-32:, -16:].repeat(4, 0).repeat(4, 1))
+    assert _around_hero(frame_HWC, np.zeros_like(mask_HW)).shape == frame_HWC.shape
 
 
 def test_a_run_ends_where_the_hero_was_lost_for_good() -> None:
