@@ -73,6 +73,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "eval.paddle": ("tests/eval/test_judged.py",),
     "eval.likeness": ("tests/eval/test_visual.py", FROZEN),
     "eval.long_drift": ("tests/eval/test_horizon.py",),
+    "eval.recorded": ("tests/eval/test_leaks_and_recorded.py", "tests/eval/test_judged.py"),
+    "eval.recorded_drift": ("tests/eval/test_recorded_drift.py",),
+    "eval.scenery": (BY_HAND, PHYSICS, "tests/eval/test_memory.py", FROZEN),
+    "eval.others": ("tests/eval/test_others.py",),
     "eval.game": ("tests/eval/test_game_figures.py", "tests/eval/test_judged.py", FROZEN, PERFECT),
 }
 """The tests that belong to each module, quick ones first; `CONSTANTS` belongs to all of `worldlet.eval`. One that

@@ -88,7 +88,9 @@ def test_windows_hold_the_looks_of_two_seconds() -> None:
 
 
 def test_bands_reach_a_little_beyond_what_the_real_game_shows() -> None:
-    assert band([10.0, 30.0], "sharpness") == (0.0, 40.0)
+    assert band([10.0, 30.0], "colours") == (0.0, 40.0)
+    assert band([10.0, 30.0], "sharpness") == (5.0, 40.0), "half of the least is enough"
+    assert band([28.0, 30.0], "sharpness") == (27.0, 31.0) and band([2.0, 9.0], "token_entropy") == (1.0, 12.5)
     assert band([10.0, 10.0], "sharpness") == (9.0, 11.0)
     assert band([0.02, 0.04], "moving") == (0.01, pytest.approx(0.06))
     assert band([], "coin") == (-np.inf, np.inf)
@@ -171,9 +173,10 @@ def test_runs_of_other_lengths_and_runs_too_short_to_judge(tmp_path: Any) -> Non
     assert (tmp_path / "drift_over_time.png").is_file(), "drawn of those that could be judged"
 
 
-@pytest.mark.parametrize("name, floor", [("colours", 0.05), ("hero", 0.2), ("coin", 2.0), ("sharpness", 1.0)])
+@pytest.mark.parametrize("name, floor", [("colours", 0.05), ("hero", 0.2), ("coin", 2.0), ("moving", 0.02)])
 def test_a_band_is_never_narrower_than_its_floor(name: str, floor: float) -> None:
-    assert band([1.0, 1.0], name) == pytest.approx((1.0 - floor, 1.0 + floor))
+    low = 0.5 if name == "moving" else 1.0 - floor
+    assert band([1.0, 1.0], name) == pytest.approx((low, 1.0 + floor))
 
 
 def test_the_first_of_several_departures_ends_a_run(tmp_path: Any) -> None:
@@ -193,7 +196,8 @@ def test_colours_are_apart_by_the_share_of_pixels_that_would_have_to_change() ->
     assert measures(window(red=4), palette, "snow")["colours"] == 0.0
     assert measures(window(red=2), palette, "snow")["colours"] == 1.0
     half = Window({}, {}, 0.5 * window(red=4).colours_C + 0.5 * window(red=2).colours_C)
-    assert measures(half, palette, "snow") == {"theme": 0.0, "colours": 0.5}
+    assert measures(half, palette, "snow") == {"colours": 0.5}, "where nobody reads, no theme is missed"
+    assert measures(replace(half, themes={"lava": 1.0}), palette, "snow") == {"theme": 0.0, "colours": 0.5}
 
 
 def test_the_palette_is_the_mean_of_the_real_windows() -> None:

@@ -20,7 +20,7 @@ from worldlet.engine.backends.base import BackendStep
 from worldlet.eval.bench import Bench
 from worldlet.eval.gold import KINDS, Gold, load_gold
 from worldlet.eval.leaks import find_leaks, leaks_figure
-from worldlet.eval.recorded import load_recorded
+from worldlet.eval.recorded import LONGEST, load_recorded
 from worldlet.eval.suite import EvalConfig, _judge, _key, measure_world
 from worldlet.records import Episode, StepResult
 
@@ -137,11 +137,13 @@ class Echo:
         self.backend = EchoTokens()
 
     def open(self, *, frames: Any = None, actions: Any = None, seed: int = 0) -> Any:
-        frame = np.zeros((128, 128, 3), np.uint8) if frames is None else frames[-1]
+        last = np.zeros((128, 128, 3), np.uint8) if frames is None else frames[-1]
 
         class Still:
+            frame = last
+
             def step(self, action: int) -> StepResult:
-                return StepResult(frame)
+                return StepResult(last)
 
             def snapshot(self) -> bytes:
                 return b"x"
@@ -160,7 +162,8 @@ def test_recorded_episodes_are_a_suite_where_no_game_is_at_hand(tmp_path: Path) 
     assert np.array_equal(real.frames_THWC[7], tests[entry.level_seed].frames_THWC[7])
     assert real.actions == tuple(tests[entry.level_seed].actions_T[: len(real.actions)])
     card = measure_world(Echo(), suite, None, replace(TINY, rollouts=5), tmp_path / "out", None, "x")
-    assert card["not_judged"].keys() == {"control", "drift", "physics", "memory"}
+    assert card["not_judged"].keys() == {"control", "physics", "memory"}
+    assert card["drift"]["horizon_s"].keys() >= {"value", "n", "departed"} and "survived" not in card["drift"]
     assert card["rollout"]["psnr_db"] == card["rollout"]["copy_psnr_db"]
     assert card["rollout"]["hero_psnr_db"]["1"]["n"] == 0
     assert card["judged"]["changed"]["value"] == card["judged"]["wrongly_changed"]["value"] == 0.0
@@ -170,6 +173,16 @@ def test_recorded_episodes_are_a_suite_where_no_game_is_at_hand(tmp_path: Path) 
     assert {pair["verdict"] for pair in card["baselines"] if pair["baseline"] == "copied frame"} >= {"not beaten"}
     assert card["suite"]["lists"] == {"recorded test": suite.sha256}
     assert "does not beat copied frame" in (tmp_path / "out" / "card.md").read_text()
+
+
+def test_further_episodes_only_show_what_the_game_looks_like(tmp_path: Path) -> None:
+    tests = [episode(2_000_000 + n, "test", length=length) for n, length in enumerate((30, 40, 400, 9))]
+    folder = data_set(tmp_path / "data", {"train": [episode(5, "train")], "test": tests}, env_id="elsewhere/Square-v0")
+    suite = load_recorded(folder, episodes=1, rollouts=2)
+    assert [len(play.actions) for play in suite.watched] == [30, 40, LONGEST] and len(suite.plays) == 1
+    assert [play.level_seed for play in suite.watched] == [0, 1, 2]
+    assert np.array_equal(suite.watched[2].frames_THWC, tests[2].frames_THWC[: LONGEST + 1])
+    assert suite.watched[1].actions == tuple(tests[1].actions_T)
 
 
 def test_a_data_set_without_held_out_episodes_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ FLOORS = {
     "token_entropy": 0.3, "ground": 8.0, "coin": 2.0, "spike": 2.0, "enemy": 1.0,
 }  # fmt: skip
 """What is looked at, and by how much a band reaches beyond the real game's least and most at least, in its own unit."""
+FILLED = ("sharpness", "hero_sharpness", "token_entropy")
 SHOWN = 10
 """Frames of a film strip."""
 
@@ -90,7 +91,9 @@ def judge(run: Watched, others: Sequence[Watched]) -> Judged:
     if not known or len(run.windows) < SUSTAINED:
         return Judged({}, {}, run.frames)
     palette_C = np.asarray(np.mean([window.colours_C for window in known], axis=0))
-    reference = [measures(window, palette_C, max(window.themes, key=window.themes.__getitem__)) for window in known]
+    reference = [
+        measures(window, palette_C, max(window.themes, key=window.themes.__getitem__, default="")) for window in known
+    ]
     seen = [measures(window, palette_C, run.theme) for window in run.windows]
     scores: dict[str, list[float | None]] = {}
     departed = {}
@@ -110,18 +113,23 @@ def measures(window: Window, palette_C: NDArray[np.float64], theme: str) -> dict
     change for the palette's histogram (the total variation between them, 0 to 1).
     """
     apart = 0.5 * float(np.abs(window.colours_C - palette_C).sum())
-    return {"theme": window.themes.get(theme, 0.0), "colours": apart, **window.values}
+    themes = {"theme": window.themes.get(theme, 0.0)} if window.themes else {}
+    return {**themes, "colours": apart, **window.values}
 
 
 def band(values: Sequence[float], name: str) -> tuple[float, float]:
-    """Return between what a measure may lie, from the real game's values; anything where there are none."""
+    """Return between what a measure may lie, from the real game's values; anything where there are none.
+
+    Where values vary widely, the slack would reach below nothing, and a picture that stands still or goes blank would
+    be in the band: of what is in every picture (`FILLED`), half of the least that the real game shows is enough.
+    """
     if not values:
         return -np.inf, np.inf
     low, high = min(values), max(values)
     slack = max(FLOORS[name], SLACK * (high - low))
-    if name == "moving":  # a game whose picture always moves must not stand still: half of the least is enough
+    if name == "moving":
         return low / 2, high + slack
-    return low - slack, high + slack
+    return max(low - slack, low / 2) if name in FILLED else low - slack, high + slack
 
 
 def first_lasting(outside: Sequence[bool]) -> int | None:
@@ -165,6 +173,7 @@ def _curves(runs: Sequence[Judged], name: str, fps: float) -> Any:
     for measure in FLOORS:
         by_window = [[run.scores[measure][w] for run in runs if w < len(run.scores.get(measure, ()))] for w in chosen]
         means = [[score for score in scores if score is not None] for scores in by_window]
-        lines[measure] = [100 * min(3.0, float(np.mean(scores))) if scores else None for scores in means]
+        if any(means):
+            lines[measure] = [100 * min(3.0, float(np.mean(scores))) if scores else None for scores in means]
     seconds = [round((int(w) + 1) * WINDOW / fps) for w in chosen]
     return pictures.curves(seconds, lines, f"{name}: distance from the real game (%), 100 is the band's edge; seconds")

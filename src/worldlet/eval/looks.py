@@ -31,8 +31,8 @@ HERO_BOX = (16, 12)
 class Window:
     """Two seconds of a play.
 
-    ``themes``: the share of frames read in each theme. ``values``: means by name (see `look`). ``colours_C``: the mean
-    colour histogram, float64 (LEVELS ** 3,), which sums to 1.
+    ``themes``: the share of frames read in each theme, empty where nobody reads. ``values``: means by name (see
+    `look`). ``colours_C``: the mean colour histogram, float64 (LEVELS ** 3,), which sums to 1.
     """
 
     themes: dict[str, float]
@@ -64,17 +64,18 @@ class Looks:
     _colours: list[NDArray[np.float64]] = field(default_factory=list)
 
     def follow(self, t: int, before_HWC: NDArray[np.uint8], frame_HWC: NDArray[np.uint8], reading: Any) -> None:
-        """Take frame ``t`` of a play, counted from 1, the one before it, and what was read from it."""
+        """Take frame ``t`` of a play, counted from 1, the one before it, and what was read from it (None: nothing)."""
         if t % EVERY:
             return
         self._values.append(look(before_HWC, frame_HWC, reading))
-        self._themes.append(reading.theme)
+        if reading is not None:
+            self._themes.append(reading.theme)
         self._colours.append(colours(frame_HWC))
         if t % WINDOW == 0:
             self._close(token_entropy(self.encode(frame_HWC[None])[0]))
 
     def _close(self, entropy: float) -> None:
-        looked = len(self._themes)
+        looked = len(self._colours)
         shares = {theme: count / looked for theme, count in sorted(Counter(self._themes).items())}
         names = dict.fromkeys(name for values in self._values for name in values)
         seen = {name: [values[name] for values in self._values if name in values] for name in names}
@@ -88,16 +89,21 @@ def look(before_HWC: NDArray[np.uint8], frame_HWC: NDArray[np.uint8], reading: A
 
     ``hero``: 1 where he is found, else 0. ``sharpness``: mean magnitude of the luminance's Laplacian (levels), and
     ``hero_sharpness`` the same inside his box, where he is found whole. ``moving``: share of pixels that visibly differ
-    from the frame before. ``ground``, ``coin``, ``spike``: tiles; ``enemy``: enemies.
+    from the frame before. ``ground``, ``coin``, ``spike``: tiles; ``enemy``: enemies. Where nothing was read, only
+    ``sharpness`` and ``moving``.
     """
-    from worldlet.games.platformer.art import KINDS
-
     edges_HW = laplacian(frame_HWC)
     apart_HWC = np.abs(frame_HWC.astype(np.int16) - before_HWC)
     values = {
-        "hero": float(reading.hero is not None),
         "sharpness": float(edges_HW.mean()),
         "moving": float((apart_HWC > VISIBLE).any(axis=-1).mean()),
+    }
+    if reading is None:
+        return values
+    from worldlet.games.platformer.art import KINDS
+
+    values |= {
+        "hero": float(reading.hero is not None),
         **{kind: float((reading.kinds == KINDS.index(kind)).sum()) for kind in OBJECTS},
         "enemy": float(len(reading.enemies)),
     }

@@ -16,7 +16,8 @@ from worldlet.manifest import write_atomic
 
 
 class Part(NamedTuple):
-    """One part of the suite and what it needs."""
+    """One part of the suite and what it needs; ``needs_reader`` says so of frozen suites alone where a recorded one
+    ``spares_reader``."""
 
     work: Callable[[Bench], int]
     measure: Callable[[Bench], dict[str, Any]]
@@ -24,6 +25,7 @@ class Part(NamedTuple):
     needs_reader: bool
     needs_recorded: bool = False
     full_only: bool = False
+    spares_reader: bool = False
 
 
 def measure_part(

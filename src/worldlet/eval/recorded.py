@@ -23,6 +23,8 @@ AHEAD = 60
 """Dreamed frames of a rollout."""
 LONGEST = 300
 """Actions of an episode that are looked at; the rest is cut."""
+FURTHER = 64
+"""Held-out episodes beyond those of the plays, that only say what the real game looks like over time."""
 MEAN_EPISODES, MEAN_EVERY = 20, 10
 """The mean image is that of every tenth frame of so many episodes of the training split."""
 
@@ -33,7 +35,8 @@ class RecordedSuite:
     ``plays`` are episodes, ``rollouts`` starts within them, spread evenly; nothing that needs a game has entries. A
     ``level_seed`` here is the number of an episode. Hero and camera are known where the recorder knew them.
     ``mean_HWC`` uint8 is the mean image of the training split: what one who knows nothing of the moment would show;
-    None while that split is empty, since nobody may learn from the episodes that are asked.
+    None while that split is empty, since nobody may learn from the episodes that are asked. ``watched``: the plays, and
+    those of ``further`` episodes.
     """
 
     version = 0
@@ -43,18 +46,19 @@ class RecordedSuite:
 
     def __init__(
         self, env_id: str, split: str, episodes: list[Episode], rollouts: int, mean_HWC: NDArray[np.uint8] | None,
-        action_names: Sequence[str], options: dict[str, Any] | None = None,
+        action_names: Sequence[str], options: dict[str, Any] | None = None, further: Sequence[Episode] = (),
     ) -> None:  # fmt: skip
         self.env_id, self.split, self.mean_HWC = env_id, split, mean_HWC
         self.episodes, self.action_names, self.options = episodes, tuple(action_names), options or {}
         self._plays = [_play(number, episode) for number, episode in enumerate(episodes)]
+        self.watched = [*self._plays, *(_play(len(episodes) + n, episode) for n, episode in enumerate(further))]
         self.plays = tuple(_entry(play, len(play.actions), 0) for play in self._plays)
         self.rollouts = tuple(_starts(self._plays, rollouts))
 
     @property
     def sha256(self) -> str:
         """The hash over all pixels and actions that are looked at."""
-        return hashlib.sha256(repr([(play.fingerprint, play.actions) for play in self._plays]).encode()).hexdigest()
+        return hashlib.sha256(repr([(play.fingerprint, play.actions) for play in self.watched]).encode()).hexdigest()
 
     def game(self) -> Callable[[], Game] | str:
         """Return what makes the real game, or why it cannot be asked."""
@@ -86,13 +90,19 @@ def load_recorded(folder: Path, episodes: int, rollouts: int) -> RecordedSuite:
         raise ValueError(f"{folder} has neither a test nor a val split yet: record more before measuring with it")
     long_enough = (episode for episode in read_episodes(folder, held_out[0]) if len(episode) > CONTEXT)
     found = list(islice(long_enough, episodes))
+    further = [_cut(episode) for episode in islice(long_enough, FURTHER)]
     if not found:
         raise ValueError(
             f"no episode of {held_out[0]} in {folder} is longer than {CONTEXT} actions: record longer ones"
         )
     mean_HWC = _mean(list(islice(read_episodes(folder, "train"), MEAN_EPISODES))) if "train" in written else None
     names, options = manifest["action_names"], manifest["options"]
-    return RecordedSuite(manifest["env_id"], held_out[0], found, rollouts, mean_HWC, names, options)
+    return RecordedSuite(manifest["env_id"], held_out[0], found, rollouts, mean_HWC, names, options, further)
+
+
+def _cut(episode: Episode) -> Episode:
+    """Return a copy of what is looked at, so that the rest can be forgotten."""
+    return Episode(episode.frames_THWC[: LONGEST + 1].copy(), episode.actions_T[:LONGEST], {}, episode.meta)
 
 
 def _mean(episodes: list[Episode]) -> NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from worldlet.eval import (
     others,
     physics,
     reconstruction,
+    recorded_drift,
     rollout,
     snapshot,
     speed,
@@ -76,11 +77,20 @@ class EvalConfig:
     """folder of another system's frames: these are scored, by the same code, in place of a world (docs/card.md)"""
 
 
+def _drift_work(bench: Bench) -> int:
+    return (recorded_drift if isinstance(bench.gold, RecordedSuite) else drift).work(bench)
+
+
+def _drift(bench: Bench) -> dict[str, Any]:
+    """Measure drift with a player who reads the game where there is one, along recorded plays elsewhere."""
+    return (recorded_drift if isinstance(bench.gold, RecordedSuite) else drift).measure(bench)
+
+
 PARTS = {
     "reconstruction": Part(reconstruction.work, reconstruction.measure, True, False),
     "rollout": Part(rollout.work, rollout.measure, True, False),
     "control": Part(control.work, control.measure, True, True),
-    "drift": Part(drift.work, drift.measure, True, True),
+    "drift": Part(_drift_work, _drift, True, True, spares_reader=True),
     "physics": Part(physics.work, physics.measure, True, True),
     "memory": Part(memory.work, memory.measure, True, True),
     "long_drift": Part(long_drift.work, long_drift.measure, True, True, full_only=True),
@@ -248,7 +258,7 @@ def _sort_parts(bench: Bench, misfit: str) -> tuple[list[str], dict[str, str]]:
     for name, part in PARTS.items():
         if part.needs_gold and misfit:
             not_judged[name] = misfit
-        elif part.needs_reader and bench.reader is None:
+        elif part.needs_reader and bench.reader is None and not _spares_reader(part, bench):
             not_judged[name] = f"nothing reads frames of {bench.engine.manifest.env_id}"
     asked = [name for name in PARTS if name not in not_judged and _is_asked(PARTS[name], bench)]
     not_judged = {name: why for name, why in not_judged.items() if _is_asked(PARTS[name], bench)}
@@ -258,6 +268,10 @@ def _sort_parts(bench: Bench, misfit: str) -> tuple[list[str], dict[str, str]]:
         )
         not_judged |= {"rollout: mean image": why, "judged: action outcomes": why}
     return asked, not_judged
+
+
+def _spares_reader(part: Part, bench: Bench) -> bool:
+    return part.spares_reader and isinstance(bench.gold, RecordedSuite)
 
 
 def _is_asked(part: Part, bench: Bench) -> bool:

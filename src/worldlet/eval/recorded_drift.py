@@ -1,0 +1,111 @@
+"""Drift of worlds whose game nobody reads: recorded actions go on and on, and the pictures are held against real ones.
+
+What an eye sees without knowing the game can be judged: sharpness, motion, colours, and how rich the tokens are.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldlet.eval import horizon, pictures
+from worldlet.eval.ahead import ahead
+from worldlet.eval.bench import Bench
+from worldlet.eval.drift import FILM_EVERY, FILM_FRAMES, SHOWN, FrozenPicture
+from worldlet.eval.gold import CONTEXT
+from worldlet.eval.horizon import Watched
+from worldlet.eval.looks import Looks
+from worldlet.eval.real import Play, Playable
+from worldlet.eval.recorded import RecordedSuite
+
+Film = list[NDArray[np.uint8]]
+
+
+def work(bench: Bench) -> int:
+    """Return the units of work ahead: steps of dreams."""
+    return len(_starts(_suite(bench), bench.size.drift)) * (CONTEXT + bench.size.drift_frames)
+
+
+def measure(bench: Bench) -> dict[str, Any]:
+    """Let dreams go on from early in the longest held-out plays, under their actions and then those of other plays.
+
+    ``horizon_s``: see `eval.horizon`; the real game is all held-out plays of the suite and more, as recorded.
+    ``real_horizon_s``: the play itself, as long as it lasts. ``copy_horizon_s``: its picture at the start, standing
+    still. Units of intervals: runs.
+    """
+    suite, frames = _suite(bench), bench.size.drift_frames
+    real = list(ahead(partial(_recorded, bench), suite.watched))
+    starts = _starts(suite, bench.size.drift)
+    dreams: list[Watched] = []
+    copies: list[Watched] = []
+    for number, (dream, film, frozen) in enumerate(ahead(partial(_runs, bench, starts), range(len(starts)))):
+        dreams.append(dream)
+        copies.append(frozen)
+        if number == 0:
+            _show(bench, list(starts[0].frames_THWC[CONTEXT:]), film)
+        bench.tick(CONTEXT + frames)
+    begun = {play.level_seed for play in starts}
+    others = [watched for play, watched in zip(suite.watched, real, strict=True) if play.level_seed not in begun]
+    twins = {play.level_seed: watched for play, watched in zip(suite.watched, real, strict=True)}
+    return horizon.figures(bench, dreams, [twins[play.level_seed] for play in starts], copies, others)
+
+
+def stream(suite: RecordedSuite, play: Play, frames: int) -> list[int]:
+    """Return so many actions: those of a play from its start on, and then those of the plays after it, in turn."""
+    place = next(n for n, other in enumerate(suite.watched) if other.level_seed == play.level_seed)
+    actions = list(play.actions[CONTEXT:])
+    while len(actions) < frames:
+        place = (place + 1) % len(suite.watched)
+        actions += suite.watched[place].actions
+    return actions[:frames]
+
+
+def _suite(bench: Bench) -> RecordedSuite:
+    assert isinstance(bench.suite, RecordedSuite), "a frozen suite has a player who reads"
+    return bench.suite
+
+
+def _starts(suite: RecordedSuite, wanted: int) -> list[Play]:
+    """Return the longest plays, since only those say how the real game fares."""
+    return sorted(suite.watched, key=lambda play: (-len(play.actions), play.level_seed))[:wanted]
+
+
+def _recorded(bench: Bench, play: Play) -> Watched:
+    """Look along a recorded play."""
+    looks = Looks(bench.encode)
+    for t in range(1, len(play.frames_THWC)):
+        looks.follow(t, play.frames_THWC[t - 1], play.frames_THWC[t], None)
+    return Watched(play.theme, looks.windows, len(play.actions))
+
+
+def _runs(bench: Bench, starts: list[Play], number: int) -> tuple[Watched, Film, Watched]:
+    """Return a dream that was looked at, its frames where it is the first, and the picture that stands still."""
+    play = starts[number]
+    actions = stream(_suite(bench), play, bench.size.drift_frames)
+    dreamed, film = _run(bench.dream(play, CONTEXT, number), bench, actions, play.theme, number == 0)
+    frozen, _ = _run(FrozenPicture(play.frames_THWC[CONTEXT]), bench, actions, play.theme, False)
+    return dreamed, film, frozen
+
+
+def _run(session: Playable, bench: Bench, actions: list[int], theme: str, filmed: bool) -> tuple[Watched, Film]:
+    looks, before = Looks(bench.encode), session.frame
+    film = [before] if filmed else []
+    for t, action in enumerate(actions, 1):
+        frame = session.step(action).frame
+        looks.follow(t, before, frame, None)
+        before = frame
+        if filmed:
+            film.append(frame)
+    return Watched(theme, looks.windows, len(actions)), film
+
+
+def _show(bench: Bench, real: Film, dreamed: Film) -> None:
+    """Draw the first run as film strips and, as long as the recorded play lasts, as a GIF beside it."""
+    places = [n * (len(dreamed) - 1) // SHOWN for n in range(SHOWN + 1)]
+    rows = [[film[place] for place in places if place < len(film)] for film in (real, dreamed)]
+    pictures.save(pictures.strips(rows, ["real", "dreamed"]), bench.pictures / "drift_strip.png")
+    pairs = list(zip(real, dreamed, strict=False))[::FILM_EVERY][:FILM_FRAMES]
+    pictures.save_film(pairs, bench.pictures / "drift.gif", bench.engine.manifest.fps // FILM_EVERY)
