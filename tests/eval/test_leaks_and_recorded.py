@@ -185,6 +185,20 @@ def test_further_episodes_only_show_what_the_game_looks_like(tmp_path: Path) -> 
     assert suite.watched[1].actions == tuple(tests[1].actions_T)
 
 
+def test_long_rollouts_begin_early_in_long_plays(tmp_path: Path) -> None:
+    tests = [episode(2_000_000 + n, "test", length=length) for n, length in enumerate((165, 166, 400))]
+    folder = data_set(tmp_path / "data", {"train": [episode(5, "train")], "test": tests}, env_id="elsewhere/Square-v0")
+    suite = load_recorded(folder, episodes=3, rollouts=2)
+    assert [(e.level_seed, e.start, len(e.actions) - e.start) for e in suite.long] == [(1, 16, 150), (2, 16, 150)]
+    size = replace(TINY, rollouts=2, drift=1)
+    by_long = [
+        measure_world(Echo(), suite, None, replace(size, long=long), tmp_path / f"out{long}", None, "x")["rollout"]
+        for long in (0, 2)
+    ]
+    assert "150" not in by_long[0]["psnr_db"] and by_long[1]["psnr_db"]["150"]["n"] == 2
+    assert [figures["psnr_db"]["60"]["n"] for figures in by_long] == [2, 4]
+
+
 def test_a_data_set_without_held_out_episodes_is_refused(tmp_path: Path) -> None:
     folder = data_set(tmp_path / "a", {"train": [episode(5, "train")]})
     with pytest.raises(ValueError, match="neither a test nor a val split"):

@@ -27,7 +27,10 @@ FLOORS = {
     "token_entropy": 0.3, "ground": 8.0, "coin": 2.0, "spike": 2.0, "enemy": 1.0,
 }  # fmt: skip
 """What is looked at, and by how much a band reaches beyond the real game's least and most at least, in its own unit."""
-FILLED = ("sharpness", "hero_sharpness", "token_entropy")
+FILLED = ("moving", "sharpness", "hero_sharpness", "token_entropy")
+"""What a picture of a game has some of, nearly always."""
+POOREST = 0.05
+"""The share of the real game's windows that may have less."""
 SHOWN = 10
 """Frames of a film strip."""
 
@@ -120,16 +123,18 @@ def measures(window: Window, palette_C: NDArray[np.float64], theme: str) -> dict
 def band(values: Sequence[float], name: str) -> tuple[float, float]:
     """Return between what a measure may lie, from the real game's values; anything where there are none.
 
-    Where values vary widely, the slack would reach below nothing, and a picture that stands still or goes blank would
-    be in the band: of what is in every picture (`FILLED`), half of the least that the real game shows is enough.
+    Where values vary widely, the slack would reach below nothing, and a picture that goes blank or stands still would
+    be in the band. Of what is in nearly every picture (`FILLED`), half of what all but the poorest twentieth of the
+    real game's windows hold is the least, and it is enough for ``moving``.
     """
     if not values:
         return -np.inf, np.inf
     low, high = min(values), max(values)
     slack = max(FLOORS[name], SLACK * (high - low))
+    half = float(np.quantile(values, POOREST)) / 2
     if name == "moving":
-        return low / 2, high + slack
-    return max(low - slack, low / 2) if name in FILLED else low - slack, high + slack
+        return half, high + slack
+    return max(low - slack, half) if name in FILLED else low - slack, high + slack
 
 
 def first_lasting(outside: Sequence[bool]) -> int | None:

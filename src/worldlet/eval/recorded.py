@@ -19,8 +19,8 @@ from worldlet.records import Episode
 
 SPLITS = ("test", "val")
 """Splits that no training has seen, the best first."""
-AHEAD = 60
-"""Dreamed frames of a rollout."""
+AHEAD, LONG_AHEAD = 60, 150
+"""Dreamed frames of a rollout, and of a long one."""
 LONGEST = 300
 """Actions of an episode that are looked at; the rest is cut."""
 FURTHER = 64
@@ -32,7 +32,8 @@ MEAN_EPISODES, MEAN_EVERY = 20, 10
 class RecordedSuite:
     """The face of a `Gold` suite over the held-out episodes of a data set; there is no game beside it.
 
-    ``plays`` are episodes, ``rollouts`` starts within them, spread evenly; nothing that needs a game has entries. A
+    ``plays`` are episodes, ``rollouts`` starts within them, spread evenly, ``long`` starts early in those that are long
+    enough for a long rollout; nothing that needs a game has entries. A
     ``level_seed`` here is the number of an episode. Hero and camera are known where the recorder knew them.
     ``mean_HWC`` uint8 is the mean image of the training split: what one who knows nothing of the moment would show;
     None while that split is empty, since nobody may learn from the episodes that are asked. ``watched``: the plays, and
@@ -42,7 +43,6 @@ class RecordedSuite:
     version = 0
     control: tuple[GoldPlay, ...] = ()
     drift: tuple[GoldPlay, ...] = ()
-    long: tuple[GoldPlay, ...] = ()
 
     def __init__(
         self, env_id: str, split: str, episodes: list[Episode], rollouts: int, mean_HWC: NDArray[np.uint8] | None,
@@ -54,6 +54,8 @@ class RecordedSuite:
         self.watched = [*self._plays, *(_play(len(episodes) + n, episode) for n, episode in enumerate(further))]
         self.plays = tuple(_entry(play, len(play.actions), 0) for play in self._plays)
         self.rollouts = tuple(_starts(self._plays, rollouts))
+        enough = CONTEXT + LONG_AHEAD
+        self.long = tuple(_entry(play, enough, CONTEXT) for play in self._plays if len(play.actions) >= enough)
 
     @property
     def sha256(self) -> str:
