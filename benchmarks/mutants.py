@@ -75,7 +75,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "eval.long_drift": ("tests/eval/test_horizon.py",),
     "eval.recorded": ("tests/eval/test_leaks_and_recorded.py", "tests/eval/test_judged.py"),
     "eval.recorded_drift": ("tests/eval/test_recorded_drift.py",),
-    "eval.scenery": (BY_HAND, PHYSICS, "tests/eval/test_memory.py", FROZEN),
+    "eval.scenery": ("tests/eval/test_scenery.py", BY_HAND, PHYSICS, "tests/eval/test_memory.py", FROZEN),
     "eval.others": ("tests/eval/test_others.py",),
     "eval.game": ("tests/eval/test_game_figures.py", "tests/eval/test_judged.py", FROZEN, PERFECT),
 }

@@ -140,6 +140,21 @@ def test_a_judge_who_always_says_the_same_proves_nothing(tmp_path: Path) -> None
     assert honest["constant_accuracy"] == figures["constant_accuracy"] and honest["relative"]["value"] == 1.0
 
 
+def test_a_dream_is_held_against_what_the_judge_can_tell_of_real_frames(tmp_path: Path) -> None:
+    """A judge who takes left for right is as often right on a dream that obeys, and that is all one can ask."""
+
+    class Dyslexic(Judge):
+        def predict_episode(self, frames_THWC: np.ndarray) -> np.ndarray:
+            told = super().predict_episode(frames_THWC)
+            told[:, 1] += told[:, 0]
+            told[:, 0] = 0
+            return told
+
+    figures = judged.measure(bench(obeys, tmp_path, Dyslexic()))
+    assert figures["constant_accuracy"]["value"] < figures["real_accuracy"]["value"] < 1
+    assert figures["relative"]["value"] == 1.0
+
+
 def test_what_comes_to_the_same_in_the_real_game_is_not_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
@@ -266,6 +281,13 @@ def test_the_paddle_is_followed_from_the_last_real_frame_on() -> None:
     assert paddle.measure([paddle.Films(past, real, real)])["paddle"]["value"] == 1.0
     assert paddle.measure([paddle.Films(past, real, moves)])["paddle"]["value"] == 0.0
     assert paddle.measure([paddle.Films(past[:2], real, real)])["paddle"]["n"] == 4
+    gone = real.copy()
+    gone[5] = 0  # the frame between the second span and the third
+    assert paddle.measure([paddle.Films(past[:2], gone, real)])["paddle"]["n"] == 2
+    assert paddle.measure([paddle.Films(past[:2], real, gone)])["paddle"]["value"] == 0.5
+    other = np.stack([screen(None, 20 - t) for t in range(1, 13)])
+    assert paddle.measure([paddle.Films(past, moves, other)])["paddle"]["value"] == 0.0, "the other way"
+    assert paddle.measure([paddle.Films(past, moves, moves)])["paddle"]["value"] == 1.0
 
 
 def test_breakouts_paddle_and_ball_stand_beside_the_judges_figures(

@@ -13,10 +13,10 @@ from tests.eval.real_game import TINY, RealGame
 from worldlet.eval import physics
 from worldlet.eval.bench import Bench
 from worldlet.eval.conserved import EDGE, Coins, Enemies
-from worldlet.eval.detector import places
+from worldlet.eval.detector import matched, places
 from worldlet.eval.flight import Law, acceleration
 from worldlet.eval.gold import Gold
-from worldlet.eval.laws import LawBook, Laws
+from worldlet.eval.laws import LONGEST, LawBook, Laws
 from worldlet.eval.reading import PlatformerReader
 from worldlet.eval.recorded import RecordedSuite
 from worldlet.eval.scenery import Scenery
@@ -169,6 +169,34 @@ def test_inside_a_wall_is_not_beside_it() -> None:
     first = seen(ground=wall)
     assert laws_of(first, seen(hero=beside, ground=wall)).tally().walls == (1, 1)
     assert laws_of(first, seen(hero=within, ground=wall)).tally().walls == (0, 1)
+
+
+@pytest.mark.parametrize(("x", "y", "meets"), [
+    (64 - 12, 40, True), (64 - 12 - 1, 40, False), (72, 40, True), (73, 40, False),  # a pillar, columns 8
+    (20, 8, True), (20, 9, False),  # a ceiling, row 0
+])  # fmt: skip
+def test_he_meets_what_touches_him_to_the_pixel(x: int, y: int, meets: bool) -> None:
+    solid = [(row, 8) for row in range(16)] + [(0, column) for column in range(7)]
+    assert laws_of(seen(ground=solid), seen(hero=hero_at(x, y), ground=solid)).tally().walls == (meets, meets)
+
+
+def test_where_the_ground_is_not_known_nobody_says_that_he_walks_on_air() -> None:
+    """Of the two cells under him one has never been seen: behind an enemy, say."""
+    hero = hero_at(40, STANDING_Y, "run")
+    hidden = seen(enemies=[(40, 104)])
+    assert laws_of(hidden, seen(hero=hero, enemies=[(40, 104)])).tally().contact == (0, 0)
+    assert laws_of(seen(), seen(hero=hero)).tally().contact == (0, 1)
+
+
+def test_a_run_is_watched_for_so_many_frames() -> None:
+    reading = seen(hero=hero_at(40, STANDING_Y, "run"), ground=FLOOR)
+    assert laws_of(*[reading] * (LONGEST + 6)).tally().hero == (LONGEST, LONGEST)
+
+
+def test_a_place_is_matched_by_the_nearest() -> None:
+    assert matched([(10, 10), (12, 13)], [(11, 12), (10, 10)]) == 2
+    assert matched([(10, 10), (7, 10)], [(8, 10), (10, 10)]) == 2
+    assert matched([(10, 10), (10, 7)], [(10, 8), (10, 10)]) == 2
 
 
 def test_a_flight_is_held_against_those_that_began_as_fast() -> None:

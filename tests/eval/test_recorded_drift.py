@@ -149,6 +149,29 @@ def test_actions_go_on_with_those_of_other_plays(tmp_path: Path) -> None:
     assert recorded_drift.stream(suite, suite.watched[0], 7) == plays[0][CONTEXT : CONTEXT + 7]
 
 
+def test_a_run_is_held_against_other_plays_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(recorded_drift.horizon, "figures", lambda bench, *args: asked.append(args) or {})
+    here = bench(sound, tmp_path)
+    recorded_drift.measure(replace(here, size=replace(here.size, drift=1)))
+    ((dreamed, real, copied, others),) = asked
+    assert [len(runs) for runs in (dreamed, real, copied)] == [1, 1, 1]
+    assert real[0].frames == FRAMES and [watched.frames for watched in others] == [FRAMES, WINDOW, 2 * WINDOW]
+    assert [len(watched.windows) for watched in others] == [FRAMES // WINDOW, 1, 2]
+
+
+def test_the_film_shows_the_dream_beside_the_play_from_the_same_frame_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films: list[Any] = []
+    monkeypatch.setattr(recorded_drift.pictures, "save_film", lambda pairs, path, fps: films.append(pairs))
+    recorded_drift.measure(bench(sound, tmp_path))
+    (pairs,) = films
+    assert len(pairs) == (FRAMES - CONTEXT) // 2 + 1
+    assert all(np.array_equal(real, dreamed) for real, dreamed in pairs), "the game itself was the dream"
+    assert not np.array_equal(pairs[0][0], pairs[1][0])
+
+
 def test_the_longest_plays_are_dreamed_from_and_not_held_against_themselves(tmp_path: Path) -> None:
     suite = bench(sound, tmp_path).suite
     assert isinstance(suite, RecordedSuite)
