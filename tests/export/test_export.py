@@ -204,6 +204,16 @@ def test_a_run_becomes_a_world_and_it_says_so(run: Path, quick: None, tmp_path: 
     assert len(modes) == 1, "whoever may read one file may read them all"
 
 
+def test_the_edge_may_be_drawn_by_another_min_p_than_in_training(run: Path, quick: None, tmp_path: Path) -> None:
+    said = []
+    for given in (None, 0.5):
+        out = export(ExportConfig(run=str(run), out=str(tmp_path / f"out{given}"), starts=3, edge_min_p=given))
+        said.append(json.loads((out / "world.json").read_text())["config"]["dynamics"]["edge_min_p"])
+    assert said[1] == 0.5 != said[0]
+    with pytest.raises(ValueError, match="edge_min_p is 0: it must lie in"):
+        ExportConfig(run=str(run), edge_min_p=0)
+
+
 def test_starts_are_dreamed_for_as_long_as_was_asked(
     run: Path, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,7 +368,7 @@ def test_starts_may_be_dreamed_so_that_no_recorded_picture_is_passed_on(run: Pat
     from worldlet.data.shards import read_episodes
     from worldlet.engine.noise import frame_noise
 
-    model = folder._assemble(run, "best", run)
+    model = folder._assemble(run, folder.load_config(run), "best", run)
     (start,) = write_starts(data, tmp_path, 1, 0, model, dreamed=10).starts
     strip = np.asarray(Image.open(tmp_path / "starts" / start.file)).reshape(FRAMES, 128, 128, 3)
     (episode,) = [one for one in read_episodes(data, "test") if one.meta["level_seed"] == start.level_seed]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +58,9 @@ class ExportConfig:
     tokenizer: str = ""
     """Run whose tokenizer to take: one with the same codes, as where the decoder was trained on alone. The run's own if
     not given."""
+    edge_min_p: float | None = None
+    """Min-p of the cells at the edge, where new ground comes into view: less brings rarer things and more mistakes.
+    That of the training if not given."""
     seed: int = 0
     """Seed of the choice of starts and of the gate."""
     gate_frames: int = 300
@@ -66,6 +69,8 @@ class ExportConfig:
     def __post_init__(self) -> None:
         if self.starts < 1 or self.gate_frames < 1:
             raise ValueError("starts and gate_frames must be at least 1")
+        if self.edge_min_p is not None and not 0 < self.edge_min_p <= 1:
+            raise ValueError(f"edge_min_p is {self.edge_min_p}: it must lie in (0, 1]")
         if self.dreamed_starts and self.dreamed_starts < FRAMES:
             raise ValueError(f"a start holds {FRAMES} frames: dreamed_starts must be at least that, or 0")
 
@@ -81,7 +86,9 @@ def export(config: ExportConfig, console: Console | None = None) -> Path:
     trained = load_config(config.run)
     data = config.data or trained.data
     facts = read_manifest(data)
-    model = _assemble(Path(config.run), config.checkpoint, Path(config.tokenizer or config.run))
+    if config.edge_min_p is not None:
+        trained = replace(trained, dynamics=replace(trained.dynamics, edge_min_p=config.edge_min_p))
+    model = _assemble(Path(config.run), trained, config.checkpoint, Path(config.tokenizer or config.run))
     out = Path(config.out) if config.out else Path(config.run) / "world"
     with _replacing(out) as folder:
         console.print(f"{_count(model):,} parameters in half precision", highlight=False)
@@ -99,9 +106,8 @@ def export(config: ExportConfig, console: Console | None = None) -> Path:
     return out
 
 
-def _assemble(run: Path, which: Literal["best", "last"], tokenizer: Path) -> WorldModel:
+def _assemble(run: Path, config: TrainConfig, which: Literal["best", "last"], tokenizer: Path) -> WorldModel:
     """The trained networks of a run, in eval mode, with the tokenizer of the same or another run."""
-    config = load_config(run)
     for stage, kind in (("tokenizer", "best"), ("dynamics", which)):
         if not checkpoint.exists(run / stage / kind):
             train = f"worldlet train {config.data} --out {run} --stage {stage} --minutes 60"
