@@ -14,6 +14,7 @@ from tests.eval.real_game import MANIFEST, TINY, PatchTokens
 from worldlet.eval import recorded_drift
 from worldlet.eval.alarms import alarms
 from worldlet.eval.bench import Bench
+from worldlet.eval.drift import FILM_FRAMES
 from worldlet.eval.gold import CONTEXT
 from worldlet.eval.horizon import SUSTAINED
 from worldlet.eval.looks import WINDOW
@@ -32,7 +33,7 @@ def turn(frame_HWC: np.ndarray, action: int) -> np.ndarray:
     return np.roll(frame_HWC, MOVE[action], axis=1)
 
 
-def episode(seed: int, length: int = FRAMES) -> Episode:
+def episode(seed: int, length: int = CONTEXT + FRAMES) -> Episode:
     actions = np.random.default_rng(seed).integers(0, 4, length)
     frames = [BLOCKS.repeat(8, 0).repeat(8, 1).astype(np.uint8)]
     for action in actions:
@@ -90,7 +91,8 @@ def blurred(frame: np.ndarray, t: int) -> np.ndarray:
 
 
 def bench(fault: Fault, folder: Path, tick: Callable[[int], None] = lambda n: None) -> Bench:
-    plays, further = [episode(seed) for seed in range(2)], [episode(2, WINDOW), episode(3, 2 * WINDOW)]
+    plays = [episode(seed) for seed in range(2)]
+    further = [episode(2, CONTEXT + WINDOW), episode(3, CONTEXT + 2 * WINDOW)]
     suite = RecordedSuite(
         World.manifest.env_id, "test", plays, 2, plays[0].frames_THWC[0], NAMES, None, further
     )  # fmt: skip
@@ -146,6 +148,7 @@ def test_actions_go_on_with_those_of_other_plays(tmp_path: Path) -> None:
         [(plays[0][CONTEXT:] + plays[1])[:FRAMES], (plays[1][CONTEXT:] + plays[2] + plays[3])[:FRAMES]]
     )
     assert recorded_drift.stream(suite, suite.watched[3], 4 * WINDOW) == (plays[3][CONTEXT:] + plays[0])[: 4 * WINDOW]
+    assert len(plays[0]) == CONTEXT + FRAMES > len(suite.plays[0].actions) == 300, "looked at for longer than asked"
     assert recorded_drift.stream(suite, suite.watched[0], 7) == plays[0][CONTEXT : CONTEXT + 7]
 
 
@@ -167,7 +170,7 @@ def test_the_film_shows_the_dream_beside_the_play_from_the_same_frame_on(
     monkeypatch.setattr(recorded_drift.pictures, "save_film", lambda pairs, path, fps: films.append(pairs))
     recorded_drift.measure(bench(sound, tmp_path))
     (pairs,) = films
-    assert len(pairs) == (FRAMES - CONTEXT) // 2 + 1
+    assert len(pairs) == min(FRAMES // 2 + 1, FILM_FRAMES)
     assert all(np.array_equal(real, dreamed) for real, dreamed in pairs), "the game itself was the dream"
     assert not np.array_equal(pairs[0][0], pairs[1][0])
 
@@ -177,6 +180,27 @@ def test_the_longest_plays_are_dreamed_from_and_not_held_against_themselves(tmp_
     assert isinstance(suite, RecordedSuite)
     assert [play.level_seed for play in recorded_drift._starts(suite, 3)] == [0, 1, 3]
     assert suite.watched[2].level_seed == 2 and len(suite.plays) == 2
-    before = suite.sha256
-    suite.watched.pop()
-    assert suite.sha256 != before, "what the real game looks like is part of the suite"
+    other = bench(sound, tmp_path).suite
+    assert isinstance(other, RecordedSuite)
+    other.watched.pop()
+    assert suite.sha256 != other.sha256, "what the real game looks like is part of the suite"
+
+
+def test_no_dream_goes_on_for_longer_than_a_real_play(tmp_path: Path) -> None:
+    here = bench(sound, tmp_path)
+    longer = replace(here, size=replace(here.size, drift_frames=3 * FRAMES))
+    assert recorded_drift.measure(longer)["horizon_s"]["frames"] == FRAMES
+    assert recorded_drift.work(longer) == recorded_drift.work(here) == 2 * (CONTEXT + FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "judged"),
+    [((196, 76), True), ((195, 195), False), ((196, 75), False), ((400,), False)],
+)
+def test_plays_too_short_or_too_few_are_not_judged_and_raise_no_alarm(lengths: tuple[int, ...], judged: bool) -> None:
+    plays = [episode(seed, length) for seed, length in enumerate(lengths)]
+    suite = RecordedSuite(World.manifest.env_id, "test", plays, 1, None, NAMES)
+    assert ("too few or too short" not in recorded_drift.why_not(suite)) is judged
+    unheard = {"value": None, "n": 0, "departed": {}}
+    heard = {"value": 1.0, "n": 2, "departed": {"moving": {"value": 1.0, "n": 2, "first_s": 0.0}}}
+    assert alarms({"drift": {"horizon_s": heard, "real_horizon_s": unheard}}) == []

@@ -224,3 +224,16 @@ def test_a_judge_of_data_that_has_changed_since_is_trained_anew(finished, tmp_pa
     weights = [judge.state_dict() for judge in (before, after, fresh)]
     assert all((weights[1][name] == weights[2][name]).all() for name in weights[1])
     assert any((weights[0][name] != weights[1][name]).any() for name in weights[1])
+
+
+def test_a_judge_asked_for_otherwise_is_trained_anew_and_else_taken_as_he_lies(tmp_path) -> None:
+    data = write_data(tmp_path / "data", {s: [play(n, 30, s)] for n, s in enumerate(("train", "val", "test"))})
+    folder, quick = tmp_path / "judge", replace(JUDGE, steps=4, moments=8)
+    assert train_judge(data, folder, quick, QUIET) is not None
+    written = (folder / "judge.safetensors").stat().st_mtime_ns
+    assert train_judge(data, folder, quick, QUIET) is not None
+    assert (folder / "judge.safetensors").stat().st_mtime_ns == written
+    for other in (replace(quick, steps=5), replace(quick, steps=5, max_frames=20)):
+        assert train_judge(data, folder, other, QUIET) is not None
+        before, written = written, (folder / "judge.safetensors").stat().st_mtime_ns
+        assert written != before, other

@@ -105,7 +105,7 @@ def _ignored(card: Card) -> Iterator[Alarm]:
 def _departures(card: Card) -> Iterator[Alarm]:
     for part in ("drift", "long_drift"):
         dreamed, real = (find(card, f"{part}.{prefix}horizon_s") for prefix in ("", "real_"))
-        if dreamed is None or real is None:
+        if dreamed is None or real is None or not real["n"]:
             continue
         for measure, left in dreamed["departed"].items():
             ceiling = real["departed"].get(measure, {"value": 0.0})["value"]

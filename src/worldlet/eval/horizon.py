@@ -1,6 +1,6 @@
 """Drift over time: when a dream leaves what the real game shows, and in what.
 
-Each window of two seconds of a play (`eval.looks`) is held against the windows of *other* real plays in the same
+Each window of 60 frames of a play (`eval.looks`) is held against the windows of *other* real plays in the same
 theme: every figure has a band in which the real game lies. The horizon is the first departure that lasts. The real
 game's own runs are held against the same bands, so that bands that are too narrow give themselves away.
 """
@@ -19,7 +19,7 @@ from worldlet.eval.intervals import mean_figure
 from worldlet.eval.looks import WINDOW, Window
 
 SUSTAINED = 3
-"""A departure counts once it has lasted for so many windows, six seconds."""
+"""A departure counts once it has lasted for so many windows: six seconds at 30 frames a second."""
 SLACK = 0.5
 """A band reaches beyond the real game's least and most by this share of what lies between them."""
 FLOORS = {

@@ -1,4 +1,4 @@
-"""What a play looks like over time: a few numbers every 12th frame, averaged over windows of two seconds.
+"""What a play looks like over time: a few numbers every 12th frame, averaged over windows of 60 frames.
 
 The same code looks at dreamed and real frames. `eval.horizon` compares the windows.
 """
@@ -29,7 +29,7 @@ HERO_BOX = (16, 12)
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Two seconds of a play.
+    """Sixty frames of a play, two seconds at 30 a second.
 
     ``themes``: the share of frames read in each theme, empty where nobody reads. ``values``: means by name (see
     `look`). ``colours_C``: the mean colour histogram, float64 (LEVELS ** 3,), which sums to 1.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ AHEAD, LONG_AHEAD = 60, 150
 """Dreamed frames of a rollout, and of a long one."""
 LONGEST = 300
 """Actions of an episode that are looked at; the rest is cut."""
-FURTHER = 64
-"""Held-out episodes beyond those of the plays, that only say what the real game looks like over time."""
+FURTHER, WATCHED = 32, CONTEXT + 900
+"""Held-out episodes beyond those of the plays, that only say what the real game looks like over time; and the actions
+of any episode up to which that is looked at."""
 MEAN_EPISODES, MEAN_EVERY = 20, 10
 """The mean image is that of every tenth frame of so many episodes of the training split."""
 
@@ -36,8 +38,8 @@ class RecordedSuite:
     enough for a long rollout; nothing that needs a game has entries. A
     ``level_seed`` here is the number of an episode. Hero and camera are known where the recorder knew them.
     ``mean_HWC`` uint8 is the mean image of the training split: what one who knows nothing of the moment would show;
-    None while that split is empty, since nobody may learn from the episodes that are asked. ``watched``: the plays, and
-    those of ``further`` episodes.
+    None while that split is empty, since nobody may learn from the episodes that are asked. ``watched``: the same
+    plays, cut later, and those of ``further`` episodes.
     """
 
     version = 0
@@ -51,16 +53,17 @@ class RecordedSuite:
         self.env_id, self.split, self.mean_HWC = env_id, split, mean_HWC
         self.episodes, self.action_names, self.options = episodes, tuple(action_names), options or {}
         self._plays = [_play(number, episode) for number, episode in enumerate(episodes)]
-        self.watched = [*self._plays, *(_play(len(episodes) + n, episode) for n, episode in enumerate(further))]
+        self.watched = [_play(number, episode, WATCHED) for number, episode in enumerate([*episodes, *further])]
         self.plays = tuple(_entry(play, len(play.actions), 0) for play in self._plays)
         self.rollouts = tuple(_starts(self._plays, rollouts))
         enough = CONTEXT + LONG_AHEAD
         self.long = tuple(_entry(play, enough, CONTEXT) for play in self._plays if len(play.actions) >= enough)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """The hash over all pixels and actions that are looked at."""
-        return hashlib.sha256(repr([(play.fingerprint, play.actions) for play in self.watched]).encode()).hexdigest()
+        everything = [(play.fingerprint, play.actions) for play in (*self._plays, *self.watched)]
+        return hashlib.sha256(repr(everything).encode()).hexdigest()
 
     def game(self) -> Callable[[], Game] | str:
         """Return what makes the real game, or why it cannot be asked."""
@@ -104,7 +107,7 @@ def load_recorded(folder: Path, episodes: int, rollouts: int) -> RecordedSuite:
 
 def _cut(episode: Episode) -> Episode:
     """Return a copy of what is looked at, so that the rest can be forgotten."""
-    return Episode(episode.frames_THWC[: LONGEST + 1].copy(), episode.actions_T[:LONGEST], {}, episode.meta)
+    return Episode(episode.frames_THWC[: WATCHED + 1].copy(), episode.actions_T[:WATCHED], {}, episode.meta)
 
 
 def _mean(episodes: list[Episode]) -> NDArray[np.uint8]:
@@ -113,15 +116,16 @@ def _mean(episodes: list[Episode]) -> NDArray[np.uint8]:
     return np.asarray(frames_THWC.mean(axis=0).round(), dtype=np.uint8)
 
 
-def _play(number: int, episode: Episode) -> Play:
+def _play(number: int, episode: Episode, longest: int = LONGEST) -> Play:
     """Return an episode as a play, cut, with whatever truth was recorded."""
-    frames_THWC = episode.frames_THWC[: LONGEST + 1]
-    masks = episode.facts.get("hero_mask", np.zeros(frames_THWC.shape[:3], dtype=bool))
+    frames_THWC = episode.frames_THWC[: longest + 1]
+    nowhere = np.broadcast_to(np.zeros(1, dtype=bool), frames_THWC.shape[:3])  # takes no memory
+    masks = np.asarray(episode.facts.get("hero_mask", nowhere))
     camera = episode.facts.get("camera", np.zeros((len(frames_THWC), 2), dtype=np.int64))
-    actions = tuple(int(action) for action in episode.actions_T[:LONGEST])
+    actions = tuple(int(action) for action in episode.actions_T[:longest])
     events: tuple[tuple[str, ...], ...] = ((),) * len(frames_THWC)
     return Play(
-        number, frames_THWC, actions, masks[: len(frames_THWC)].astype(bool),
+        number, frames_THWC, actions, masks[: len(frames_THWC)].astype(bool, copy=False),
         camera[: len(frames_THWC), 0].astype(np.int64), events, str(episode.meta.get("theme") or ""),
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ What an eye sees without knowing the game can be judged: sharpness, motion, colo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,8 +17,8 @@ from worldlet.eval.ahead import ahead
 from worldlet.eval.bench import Bench
 from worldlet.eval.drift import FILM_EVERY, FILM_FRAMES, SHOWN, FrozenPicture
 from worldlet.eval.gold import CONTEXT
-from worldlet.eval.horizon import Watched
-from worldlet.eval.looks import Looks
+from worldlet.eval.horizon import SUSTAINED, Watched
+from worldlet.eval.looks import WINDOW, Looks
 from worldlet.eval.real import Play, Playable
 from worldlet.eval.recorded import RecordedSuite
 
@@ -26,17 +27,29 @@ Film = list[NDArray[np.uint8]]
 
 def work(bench: Bench) -> int:
     """Return the units of work ahead: steps of dreams."""
-    return len(_starts(_suite(bench), bench.size.drift)) * (CONTEXT + bench.size.drift_frames)
+    return len(_starts(_suite(bench), bench.size.drift)) * (CONTEXT + _frames(bench))
+
+
+def why_not(suite: RecordedSuite) -> str:
+    """Return why drift cannot be judged by these plays, ``""`` where it can."""
+    lengths = sorted(len(play.actions) for play in suite.watched)
+    needed = CONTEXT + SUSTAINED * WINDOW
+    if lengths[-1] < needed or len(lengths) < 2 or lengths[-2] < CONTEXT + WINDOW:
+        return (
+            f"the held-out plays are too few or too short: it takes one of at least {needed} actions, and another of "
+            f"{CONTEXT + WINDOW}"
+        )
+    return ""
 
 
 def measure(bench: Bench) -> dict[str, Any]:
     """Let dreams go on from early in the longest held-out plays, under their actions and then those of other plays.
 
-    ``horizon_s``: see `eval.horizon`; the real game is all held-out plays of the suite and more, as recorded.
-    ``real_horizon_s``: the play itself, as long as it lasts. ``copy_horizon_s``: its picture at the start, standing
-    still. Units of intervals: runs.
+    ``horizon_s``: see `eval.horizon`; the real game is all held-out plays of the suite and more, as recorded, and no
+    dream goes on for longer than the longest of them. ``real_horizon_s``: the play itself from there on, as long as it
+    lasts. ``copy_horizon_s``: its picture at the start, standing still. Units of intervals: runs.
     """
-    suite, frames = _suite(bench), bench.size.drift_frames
+    suite = _suite(bench)
     real = list(ahead(partial(_recorded, bench), suite.watched))
     starts = _starts(suite, bench.size.drift)
     dreams: list[Watched] = []
@@ -46,7 +59,6 @@ def measure(bench: Bench) -> dict[str, Any]:
         copies.append(frozen)
         if number == 0:
             _show(bench, list(starts[0].frames_THWC[CONTEXT:]), film)
-        bench.tick(CONTEXT + frames)
     begun = {play.level_seed for play in starts}
     others = [watched for play, watched in zip(suite.watched, real, strict=True) if play.level_seed not in begun]
     twins = {play.level_seed: watched for play, watched in zip(suite.watched, real, strict=True)}
@@ -68,25 +80,33 @@ def _suite(bench: Bench) -> RecordedSuite:
     return bench.suite
 
 
+def _frames(bench: Bench) -> int:
+    """Return how long dreams go on."""
+    return min(bench.size.drift_frames, max(len(play.actions) for play in _suite(bench).watched) - CONTEXT)
+
+
 def _starts(suite: RecordedSuite, wanted: int) -> list[Play]:
     """Return the longest plays, since only those say how the real game fares."""
     return sorted(suite.watched, key=lambda play: (-len(play.actions), play.level_seed))[:wanted]
 
 
 def _recorded(bench: Bench, play: Play) -> Watched:
-    """Look along a recorded play."""
-    looks = Looks(bench.encode)
-    for t in range(1, len(play.frames_THWC)):
-        looks.follow(t, play.frames_THWC[t - 1], play.frames_THWC[t], None)
-    return Watched(play.theme, looks.windows, len(play.actions))
+    """Look along a recorded play, from where a dream of it would begin."""
+    looks, frames_THWC = Looks(bench.encode), play.frames_THWC[CONTEXT:]
+    for t in range(1, len(frames_THWC)):
+        looks.follow(t, frames_THWC[t - 1], frames_THWC[t], None)
+    return Watched(play.theme, looks.windows, len(frames_THWC) - 1)
 
 
 def _runs(bench: Bench, starts: list[Play], number: int) -> tuple[Watched, Film, Watched]:
     """Return a dream that was looked at, its frames where it is the first, and the picture that stands still."""
     play = starts[number]
-    actions = stream(_suite(bench), play, bench.size.drift_frames)
-    dreamed, film = _run(bench.dream(play, CONTEXT, number), bench, actions, play.theme, number == 0)
-    frozen, _ = _run(FrozenPicture(play.frames_THWC[CONTEXT]), bench, actions, play.theme, False)
+    actions = stream(_suite(bench), play, _frames(bench))
+    dream = bench.dream(play, CONTEXT, number)
+    bench.tick(CONTEXT)
+    dreamed, film = _run(dream, bench, actions, play.theme, number == 0)
+    standing = replace(bench, tick=lambda n: None)
+    frozen, _ = _run(FrozenPicture(play.frames_THWC[CONTEXT]), standing, actions, play.theme, False)
     return dreamed, film, frozen
 
 
@@ -97,6 +117,7 @@ def _run(session: Playable, bench: Bench, actions: list[int], theme: str, filmed
         frame = session.step(action).frame
         looks.follow(t, before, frame, None)
         before = frame
+        bench.tick(1)
         if filmed:
             film.append(frame)
     return Watched(theme, looks.windows, len(actions)), film
@@ -108,4 +129,4 @@ def _show(bench: Bench, real: Film, dreamed: Film) -> None:
     rows = [[film[place] for place in places if place < len(film)] for film in (real, dreamed)]
     pictures.save(pictures.strips(rows, ["real", "dreamed"]), bench.pictures / "drift_strip.png")
     pairs = list(zip(real, dreamed, strict=False))[::FILM_EVERY][:FILM_FRAMES]
-    pictures.save_film(pairs, bench.pictures / "drift.gif", bench.engine.manifest.fps // FILM_EVERY)
+    pictures.save_film(pairs, bench.pictures / "drift.gif", max(1, bench.engine.manifest.fps // FILM_EVERY))

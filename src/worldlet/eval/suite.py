@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from worldlet.eval import (
     baselines,
@@ -72,7 +72,7 @@ class EvalConfig:
     judge_steps: int = 4500
     """steps to train the inverse-dynamics judge of a game without a frozen suite, about two minutes on two cores"""
     judge_minutes: float | None = None
-    """time to train it for instead: then two cards of a world differ in the judge's figures too"""
+    """time to train it for, whatever judge_steps says: then two cards of a world differ in the judge's figures too"""
     rollouts: Path | None = None
     """folder of another system's frames: these are scored, by the same code, in place of a world (docs/card.md)"""
 
@@ -128,7 +128,8 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     options += "" if config.backend == "onnx" else f" --backend {config.backend}"
     options += "" if config.device == "auto" else f" --device {config.device}"
     options += "" if config.judge_minutes is None else f" --judge_minutes {config.judge_minutes:g}"
-    options += "" if config.judge_steps == EvalConfig.judge_steps else f" --judge_steps {config.judge_steps}"
+    if config.judge_minutes is None and config.judge_steps != EvalConfig.judge_steps:
+        options += f" --judge_steps {config.judge_steps}"
     command = f"worldlet eval {config.world} --out {config.out}{options}"
     judge = None if _misfit(engine.manifest, gold) else _judge(config, gold)
     card = measure_world(engine, gold, reader, size, Path(config.out), engine.folder, command, networks, leaks, judge)
@@ -260,6 +261,8 @@ def _sort_parts(bench: Bench, misfit: str) -> tuple[list[str], dict[str, str]]:
             not_judged[name] = misfit
         elif part.needs_reader and bench.reader is None and not _spares_reader(part, bench):
             not_judged[name] = f"nothing reads frames of {bench.engine.manifest.env_id}"
+        elif _spares_reader(part, bench) and (why := recorded_drift.why_not(cast(RecordedSuite, bench.gold))):
+            not_judged[name] = why
     asked = [name for name in PARTS if name not in not_judged and _is_asked(PARTS[name], bench)]
     not_judged = {name: why for name, why in not_judged.items() if _is_asked(PARTS[name], bench)}
     if isinstance(bench.gold, RecordedSuite) and bench.gold.mean_HWC is None:

@@ -107,7 +107,7 @@ class DynamicsStage:
     """
 
     name = "dynamics"
-    measure = "cross-entropy, the last frames seen through its own predictions"
+    measure = "cross-entropy, the last frames seen through its own predictions, cells beside the hero weighed"
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ from worldlet.train.verdicts import Tally, beyond, choose_threshold, confused_cl
 
 CONFUSION_NAME = "confusion.png"
 LABELLED_NAME = "labelled.json"
-"""Which data a judge's folder was begun with."""
+"""Which data a judge's folder was begun with, and how much of it for how long."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ def train_judge(
 
     Its ``about`` says what it was trained on, how it does on held-out plays (``held_out``), from which sureness on
     labels are to be kept (``threshold``) and what that leaves. An interrupted training is taken up; None if this one
-    was interrupted, and one whose data has changed since begins anew. ValueError where the data cannot be read, or
-    another judge lies in ``out``.
+    was interrupted. Where data, time, steps or most frames have changed since, it begins anew. ValueError where the
+    data cannot be read, or another judge lies in ``out``.
     """
     console = console or Console(stderr=True)
     out = Path(out)
-    _claim(out, str(labelled))
+    _claim(out, str(labelled), {"minutes": config.minutes, "steps": config.steps, "max_frames": config.max_frames})
     found = InverseDynamics.load(out) if (out / JSON_NAME).exists() else None
     if found and found.about["threshold"]["wanted"] == config.accuracy:
         return found
@@ -158,8 +158,9 @@ def draw_confusion(counts_AA: np.ndarray[Any, Any], names: tuple[str, ...], titl
     return buffer.getvalue()
 
 
-def _claim(out: Path, labelled: str) -> None:
-    """Note in ``out`` which data it is for; drop what was trained there while the same folder held other data."""
+def _claim(out: Path, labelled: str, how: dict[str, Any]) -> None:
+    """Note in ``out`` which data it is for and how long it learns from how much of it; drop what was trained there
+    while the same folder held other data, or otherwise."""
     begun, finished, path = out / InverseStage.name, (out / JSON_NAME).exists(), out / LABELLED_NAME
     # A judge whose folder has no note tells at least where its data lay.
     before = json.loads(path.read_text()) if path.exists() else None
@@ -168,7 +169,7 @@ def _claim(out: Path, labelled: str) -> None:
     if before and before["labelled"] != labelled:
         was = before["labelled"]
         raise ValueError(f"{out} holds a judge of {was}, not of {labelled}: choose another folder for this one")
-    now = {"labelled": labelled, "shards": data_mark(labelled)}
+    now = {"labelled": labelled, "shards": data_mark(labelled), "how": how}
     if now != before:
         (out / JSON_NAME).unlink(missing_ok=True)
         if begun.exists():
