@@ -27,7 +27,7 @@ FLOORS = {
     "token_entropy": 0.3, "ground": 8.0, "coin": 2.0, "spike": 2.0, "enemy": 1.0,
 }  # fmt: skip
 """What is looked at, and by how much a band reaches beyond the real game's least and most at least, in its own unit."""
-FILLED = ("moving", "sharpness", "hero_sharpness", "token_entropy")
+FILLED = ("sharpness", "token_entropy")
 """What a picture of a game has some of, nearly always."""
 POOREST = 0.05
 """The share of the real game's windows that may have less."""
@@ -99,9 +99,9 @@ def judge(run: Watched, others: Sequence[Watched]) -> Judged:
     ]
     seen = [measures(window, palette_C, run.theme) for window in run.windows]
     scores: dict[str, list[float | None]] = {}
-    departed = {}
+    departed, read = {}, any(window.themes for window in known)
     for name in FLOORS:
-        low, high = band([values[name] for values in reference if name in values], name)
+        low, high = band([values[name] for values in reference if name in values], name, read)
         scores[name] = [_score(values.get(name), low, high) for values in seen]
         first = first_lasting([score is not None and score > 1 for score in scores[name]])
         if first is not None:
@@ -120,21 +120,21 @@ def measures(window: Window, palette_C: NDArray[np.float64], theme: str) -> dict
     return {**themes, "colours": apart, **window.values}
 
 
-def band(values: Sequence[float], name: str) -> tuple[float, float]:
+def band(values: Sequence[float], name: str, read: bool = True) -> tuple[float, float]:
     """Return between what a measure may lie, from the real game's values; anything where there are none.
 
-    Where values vary widely, the slack would reach below nothing, and a picture that goes blank or stands still would
-    be in the band. Of what is in nearly every picture (`FILLED`), half of what all but the poorest twentieth of the
-    real game's windows hold is the least, and it is enough for ``moving``.
+    Where nobody reads the game (``read``), its plays are as unlike as its levels: the slack would reach below nothing,
+    and a picture that goes blank or stands still would be in the band. Of what is in nearly every picture (`FILLED`),
+    half of what all but the poorest twentieth of the real windows hold is then the least.
     """
     if not values:
         return -np.inf, np.inf
     low, high = min(values), max(values)
     slack = max(FLOORS[name], SLACK * (high - low))
-    half = float(np.quantile(values, POOREST)) / 2
-    if name == "moving":
-        return half, high + slack
-    return max(low - slack, half) if name in FILLED else low - slack, high + slack
+    least = low / 2 if read else float(np.quantile(values, POOREST)) / 2
+    if name == "moving":  # a game whose picture always moves must not stand still
+        return least, high + slack
+    return low - slack if read or name not in FILLED else max(low - slack, least), high + slack
 
 
 def first_lasting(outside: Sequence[bool]) -> int | None:
