@@ -59,16 +59,14 @@ def measure(bench: Bench) -> dict[str, Any]:
         copies.append(frozen)
         if number == 0:
             _show(bench, list(starts[0].frames_THWC[CONTEXT:]), film)
-    begun = {play.level_seed for play in starts}
-    others = [watched for play, watched in zip(suite.watched, real, strict=True) if play.level_seed not in begun]
-    twins = {play.level_seed: watched for play, watched in zip(suite.watched, real, strict=True)}
-    return horizon.figures(bench, dreams, [twins[play.level_seed] for play in starts], copies, others)
+    begun = [play.level_seed for play in starts]
+    others = [watched for number, watched in enumerate(real) if number not in begun]
+    return horizon.figures(bench, dreams, [real[number] for number in begun], copies, others)
 
 
 def stream(suite: RecordedSuite, play: Play, frames: int) -> list[int]:
     """Return so many actions: those of a play from its start on, and then those of the plays after it, in turn."""
-    place = next(n for n, other in enumerate(suite.watched) if other.level_seed == play.level_seed)
-    actions = list(play.actions[CONTEXT:])
+    place, actions = play.level_seed, list(play.actions[CONTEXT:])
     while len(actions) < frames:
         place = (place + 1) % len(suite.watched)
         actions += suite.watched[place].actions

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from worldlet.eval import (
@@ -77,20 +78,16 @@ class EvalConfig:
     """folder of another system's frames: these are scored, by the same code, in place of a world (docs/card.md)"""
 
 
-def _drift_work(bench: Bench) -> int:
-    return (recorded_drift if isinstance(bench.gold, RecordedSuite) else drift).work(bench)
-
-
-def _drift(bench: Bench) -> dict[str, Any]:
-    """Measure drift with a player who reads the game where there is one, along recorded plays elsewhere."""
-    return (recorded_drift if isinstance(bench.gold, RecordedSuite) else drift).measure(bench)
+def _drift(bench: Bench) -> ModuleType:
+    """Return what measures drift: a player who reads the game where there is one, recorded plays elsewhere."""
+    return recorded_drift if isinstance(bench.gold, RecordedSuite) else drift
 
 
 PARTS = {
     "reconstruction": Part(reconstruction.work, reconstruction.measure, True, False),
     "rollout": Part(rollout.work, rollout.measure, True, False),
     "control": Part(control.work, control.measure, True, True),
-    "drift": Part(_drift_work, _drift, True, True, spares_reader=True),
+    "drift": Part(lambda b: _drift(b).work(b), lambda b: _drift(b).measure(b), True, True, spares_reader=True),
     "physics": Part(physics.work, physics.measure, True, True),
     "memory": Part(memory.work, memory.measure, True, True),
     "long_drift": Part(long_drift.work, long_drift.measure, True, True, full_only=True),
